@@ -1,0 +1,1 @@
+"""Video dataset distillation, reproduced."""

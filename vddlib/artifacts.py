@@ -1,0 +1,97 @@
+"""A content-addressed cache for what is dear to make: frame stores, teachers, students, expert trajectories.
+
+An artifact is a folder named by the hash of its *key* (everything that determines it, as plain JSON). It is built once,
+under a lock, in a sibling folder that survives an interruption, so that the builder can go on; it appears under its own
+name only when complete.
+"""
+
+import ast
+import errno
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from vddlib.errors import VddError
+from vddlib.provenance import project_root
+
+
+def folder() -> Path:
+    """Where artifacts lie: ``$VDD_CACHE``, else ``artifacts/`` of the project."""
+    return Path(os.environ.get("VDD_CACHE") or project_root() / "artifacts")
+
+
+def digest(key: Any) -> str:
+    """sha256 (hex) of a JSON-able value, independent of dict order."""
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_array(array: np.ndarray) -> str:
+    """sha256 (hex) of an array's type, shape and bytes."""
+    state = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """Hash of what the named modules *do*: their syntax trees without docstrings and comments.
+
+    Part of every key, so that a change of code never finds an artifact of the old one.
+    """
+    trees = []
+    for name in modules:
+        tree = ast.parse(inspect.getsource(importlib.import_module(name)))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                value = body[0].value
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    node.body = body[1:]
+        trees.append(ast.dump(tree))
+    return digest(trees)
+
+
+def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
+    """The folder of the artifact `kind`/`key`; `build(partial)` fills it first where it is not there yet.
+
+    `partial` may hold what an interrupted build left: builders skip what is done. Other processes that want the same
+    artifact wait for this one. Raises VddError (one line) when the disk is full.
+    """
+    place = folder() / kind / digest(key)[:20]
+    if (place / "key.json").is_file():
+        return place
+    partial = place.with_name(f".{place.name}.partial")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name(f".{place.name}.lock")):
+            if not (place / "key.json").is_file():
+                partial.mkdir(exist_ok=True)
+                build(partial)
+                write_json(partial / "key.json", key)
+                shutil.rmtree(place, ignore_errors=True)
+                partial.rename(place)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise VddError(
+                f"{place.parent}: the disk is full; free some space (or set VDD_CACHE) and run again"
+            ) from None
+        raise
+    return place
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(value, indent=1, sort_keys=True, default=str) + "\n")
+    partial.replace(path)

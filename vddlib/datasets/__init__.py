@@ -1,0 +1,1 @@
+"""Datasets: videos on disk become clips."""

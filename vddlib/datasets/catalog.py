@@ -1,0 +1,267 @@
+"""What each dataset is: classes, splits, clip geometry, where it lies under ``$VDD_DATA``, and how a user gets it."""
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from vddlib.datasets import layouts
+from vddlib.datasets.geometry import HEAVY, LIGHT, Geometry
+from vddlib.datasets.layouts import Entry, Listing
+from vddlib.errors import VddError
+from vddlib.progress import say
+
+MINIUCF = tuple(
+    """
+    ApplyEyeMakeup BalanceBeam BandMarching BaseballPitch Basketball BasketballDunk Biking Billiards BlowingCandles
+    Bowling BreastStroke CleanAndJerk CliffDiving CricketShot Diving FloorGymnastics FrisbeeCatch GolfSwing
+    HammerThrow HighJump HorseRace HorseRiding HulaHoop IceDancing JumpingJack Knitting MilitaryParade Mixing
+    ParallelBars PlayingPiano PlayingViolin PoleVault PommelHorse Punch Rafting Rowing SkateBoarding Skiing Skijet
+    SkyDiving SoccerPenalty StillRings SumoWrestling Surfing Swing TennisSwing TrampolineJumping UnevenBars
+    VolleyballSpiking WritingOnBoard
+    """.split()
+)
+UCF10 = tuple(
+    """
+    BodyWeightSquats HandstandPushups HandstandWalking JumpRope JumpingJack Lunges PullUps PushUps TrampolineJumping
+    WallPushups
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One catalogue entry. `counts` are the published (train, test) sizes; `folders` are tried under ``$VDD_DATA``."""
+
+    name: str
+    about: str
+    read: Callable[[Path], Listing]
+    folders: tuple[str, ...]
+    num_classes: int
+    counts: tuple[int, int]
+    clip: Geometry
+    get: str
+    notes: str = ""
+    absent_allowed: bool = False
+    published: dict[str, int] = field(default_factory=dict)
+
+
+_UCF = ("ucf101", "UCF101", "ucf", ".")
+_GET_UCF = (
+    "download UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip from https://www.crcv.ucf.edu/data/UCF101.php "
+    "and unpack both into $VDD_DATA/ucf101 (UCF-101/ and ucfTrainTestlist/)"
+)
+_GET_HMDB = (
+    "download hmdb51_org.rar and test_train_splits.rar from https://serre-lab.clps.brown.edu/resource/"
+    "hmdb-a-large-human-motion-database/ and unpack into $VDD_DATA/hmdb51 (hmdb51_org/CLASS/*.avi, "
+    "testTrainMulti_7030_splits/)"
+)
+_GET_K400 = (
+    "get the videos with https://github.com/cvdfoundation/kinetics-dataset into $VDD_DATA/kinetics400 "
+    "(train/, val/, train.csv, val.csv)"
+)
+_GET_SSV2 = (
+    "fill the form at https://www.qualcomm.com/developer/software/something-something-v-2-dataset and unpack into "
+    "$VDD_DATA/ssv2 (20bn-something-something-v2/*.webm, labels.json, train.json, validation.json)"
+)
+
+CATALOG: dict[str, Spec] = {
+    spec.name: spec
+    for spec in (
+        Spec(
+            "motions",
+            "embedded: rendered videos, half of the classes told apart by motion alone",
+            lambda root: layouts.ucf(root),
+            (),
+            8,
+            (320, 160),
+            Geometry(frames=8, size=32, stride=4, resize=(32, 32)),
+            "nothing to get: it is rendered at first use",
+        ),
+        Spec(
+            "miniucf",
+            "50 classes of UCF101, official split 1 restricted",
+            lambda root: layouts.ucf(root, classes=MINIUCF),
+            _UCF,
+            50,
+            (4662, 1861),
+            LIGHT,
+            _GET_UCF,
+            published={"Total": 6523, "Generated": 5000},
+        ),
+        Spec(
+            "ucf101",
+            "101 actions from the web, official split 1",
+            lambda root: layouts.ucf(root),
+            _UCF,
+            101,
+            (9537, 3783),
+            LIGHT,
+            _GET_UCF,
+            published={"Total": 13320, "Generated": 10100},
+        ),
+        Spec(
+            "hmdb51",
+            "51 actions from films, official split 1",
+            lambda root: layouts.hmdb(root),
+            ("hmdb51", "HMDB51", "hmdb", "."),
+            51,
+            (3570, 1530),
+            LIGHT,
+            _GET_HMDB,
+            published={"Total": 6766, "Generated": 5100},
+        ),
+        Spec(
+            "hmdb51-vdsd",
+            "HMDB51 as the field's CSV has it: everything outside the test list is train",
+            lambda root: layouts.hmdb(root, leftovers_in_train=True),
+            ("hmdb51", "HMDB51", "hmdb", "."),
+            51,
+            (5236, 1530),
+            LIGHT,
+            _GET_HMDB,
+            notes="LEAKING: 42% of its test clips share class and source video with a train clip",
+            published={"Total": 6766, "Training": 5236, "Generated": 5100},
+        ),
+        Spec(
+            "kinetics400",
+            "400 human actions from YouTube",
+            layouts.kinetics,
+            ("kinetics400", "k400", "kinetics", "."),
+            400,
+            (234619, 19760),
+            Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="middle", rate=2.0),
+            _GET_K400,
+            absent_allowed=True,
+            published={"Total": 254379, "Generated": 40000},
+        ),
+        Spec(
+            "ssv2",
+            "174 hand-object interactions, Something-Something V2",
+            layouts.ssv2,
+            ("ssv2", "something-something-v2", "SSv2", "."),
+            174,
+            (168913, 24777),
+            Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="even"),
+            _GET_SSV2,
+            notes="left and right are labels here: protocols that flip clips harm it",
+            published={"Total": 220847, "Generated": 17400},
+        ),
+        Spec(
+            "ucf10",
+            "ten body-motion classes of UCF101, official split 1 (found in a full UCF101 too)",
+            lambda root: layouts.ucf(root, classes=UCF10),
+            ("ucf10", *_UCF),
+            10,
+            (528, 212),
+            HEAVY,
+            _GET_UCF,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled videos on disk, split into train and test; no pixels are read yet."""
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    train: tuple[Entry, ...]
+    test: tuple[Entry, ...]
+    absent: tuple[str, ...] = ()
+    spec: Spec | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over split, label, name and size in bytes of every video."""
+        state = hashlib.sha256()
+        for part, entries in (("train", self.train), ("test", self.test)):
+            for entry in entries:
+                state.update(f"{part}\t{entry.label}\t{entry.name}\t{entry.path.stat().st_size}\n".encode())
+        return state.hexdigest()
+
+
+def data_root() -> Path:
+    """``$VDD_DATA``. Raises VddError where it is not set or not a folder."""
+    value = os.environ.get("VDD_DATA", "")
+    if not value:
+        raise VddError(
+            "VDD_DATA is not set: point it at the folder that holds your datasets, e.g. export VDD_DATA=~/data"
+        )
+    if not Path(value).expanduser().is_dir():
+        raise VddError(f"VDD_DATA={value}: no such folder; point it at the folder that holds your datasets")
+    return Path(value).expanduser()
+
+
+def spec(name: str) -> Spec:
+    """The catalogue entry `name`. Raises VddError with the nearest name where there is none."""
+    if name in CATALOG:
+        return CATALOG[name]
+    near = difflib.get_close_matches(name, CATALOG, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise VddError(f"unknown dataset {name!r}: {hint}known are {', '.join(CATALOG)}, or the path of a folder")
+
+
+def read(name: str) -> Dataset:
+    """The dataset `name` of the catalogue, or the folder at that path (UCF layout, or class folders alone).
+
+    Raises VddError where it is unknown, not there, or where its lists name videos that are absent.
+    """
+    if name == "motions":
+        return _dataset(CATALOG[name], _motions())
+    if name not in CATALOG and (Path(name).expanduser().is_dir() or os.sep in name):
+        return _folder(Path(name).expanduser())
+    entry = spec(name)
+    return _dataset(entry, _find(entry))
+
+
+def _motions() -> Path:
+    from vddlib.datasets import motions
+    from vddlib.provenance import project_root
+
+    root = Path(os.environ.get("VDD_MOTIONS") or project_root() / "data" / "motions")
+    if not (root / "ucfTrainTestlist").is_dir():
+        say(f"motions: rendering 480 videos into {root} (once, under a minute on two cores)")
+    return motions.write(root)
+
+
+def _find(entry: Spec) -> Path:
+    root = data_root()
+    problems = []
+    for name in entry.folders:
+        if (root / name).is_dir():
+            try:
+                listing = entry.read(root / name)
+                if listing.train or listing.test:
+                    return root / name
+            except VddError as error:
+                problems.append(str(error))
+    why = f" ({problems[0]})" if problems else ""
+    raise VddError(f"{entry.name}: not found under VDD_DATA={root}{why}; {entry.get}")
+
+
+def _dataset(entry: Spec, root: Path) -> Dataset:
+    listing = entry.read(root)
+    if listing.absent and not entry.absent_allowed:
+        raise VddError(
+            f"{entry.name}: the split lists name {len(listing.absent)} videos that are not under {root}, first "
+            f"{listing.absent[0]}; copy them there, or list only what you have"
+        )
+    return Dataset(entry.name, root, listing.classes, listing.train, listing.test, listing.absent, entry)
+
+
+def _folder(path: Path) -> Dataset:
+    if not path.is_dir():
+        raise VddError(f"{path}: no such folder, and no dataset of that name")
+    has_lists = any((path / f / "trainlist01.txt").is_file() for f in layouts.UCF_LISTS)
+    listing = layouts.ucf(path) if has_lists else layouts.class_folders(path)
+    if listing.absent:
+        raise VddError(
+            f"{path}: the split lists name {len(listing.absent)} videos that are not there, first {listing.absent[0]}"
+        )
+    return Dataset(path.resolve().name, path, listing.classes, listing.train, listing.test)

@@ -1,0 +1,205 @@
+"""Clips: what students see of a dataset. The clip drawn for an epoch is a function of (seed, epoch, index)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vddlib import artifacts
+from vddlib.datasets import video
+from vddlib.datasets.catalog import Dataset, read
+from vddlib.datasets.geometry import Geometry
+from vddlib.datasets.layouts import source_of
+from vddlib.datasets.store import Store, open_store, probe_all
+from vddlib.errors import VddError
+
+
+class Clips(torch.utils.data.Dataset):
+    """One split of a dataset under a geometry: labelled videos from which clips are drawn.
+
+    `classes`: names; `labels`: int64 [N]; `mean`, `std`: float32 [3], of the train split's pixels in [0, 1], used for
+    every split. `dataset`: name; `fingerprint`: sha256 of the dataset; `part`: 'train' or 'test'; `bytes_video`: size
+    of the video files on disk.
+    """
+
+    def __init__(self, dataset: Dataset, part: str, geometry: Geometry, store: Store | None, rows: list):
+        self.dataset, self.fingerprint, self.part = dataset.name, dataset.fingerprint, part
+        self.classes, self.geometry = dataset.classes, geometry
+        self.mean, self.std = torch.zeros(3), torch.ones(3)
+        self._store, self._rows, self._entries = store, rows, getattr(dataset, part)
+        self._index = np.array([i for i, row in enumerate(rows) if not row.broken], np.int64)
+        self.labels = torch.tensor([self._entries[i].label for i in self._index], dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def names(self) -> list[str]:
+        """``CLASS/stem`` of every video."""
+        return [self._entries[i].name for i in self._index]
+
+    @property
+    def bytes_video(self) -> int:
+        """Size of the video files, in bytes."""
+        return sum(self._entries[i].path.stat().st_size for i in self._index)
+
+    def path(self, i: int):
+        """The file of video `i`."""
+        return self._entries[self._index[i]].path
+
+    def frame_count(self, i: int) -> int:
+        """Number of frames of video `i`."""
+        return self._rows[self._index[i]].frames
+
+    def draw(self, i: int, *, epoch: int = 0, seed: int = 0) -> tuple[int, bool]:
+        """(first frame, whether to flip) of the clip of video `i` in `epoch`: always the same for the same arguments."""
+        place = int(self._index[i])
+        rng = np.random.default_rng([seed, 0 if self.part == "train" else 1, epoch, place])
+        start = int(rng.integers(self.geometry.starts(self._rows[place].frames)))
+        return start, bool(rng.random() < 0.5)
+
+    def clip(self, i: int, *, epoch: int = 0, seed: int = 0, start: int | None = None) -> np.ndarray:
+        """``uint8 [T, size, size, 3]``: the clip of video `i` for `epoch` (or from frame `start` on), not flipped."""
+        place = int(self._index[i])
+        start = self.draw(i, epoch=epoch, seed=seed)[0] if start is None else start
+        if self._store is not None:
+            return self._store.clip(self.part, place, start)
+        row, path = self._rows[place], self._entries[place].path
+        wanted = self.geometry.indices(row.frames, start, row.fps)
+        return self.geometry.square(video.decode(path, wanted, seek=video.known_exact(path)))
+
+    def middle(self, i: int) -> np.ndarray:
+        """``uint8 [T, size, size, 3]``: the clip from the middle of video `i`, for tests that draw nothing."""
+        return self.clip(i, start=self.geometry.starts(self._rows[self._index[i]].frames) // 2)
+
+    def frames(self, indices: Sequence[int], *, epoch: int | None = 0, seed: int = 0, flip: bool = False) -> np.ndarray:
+        """``uint8 [n, T, size, size, 3]`` of several videos; ``epoch=None`` takes the middle clips, never flipped."""
+        out = np.empty((len(indices), self.geometry.frames, self.geometry.size, self.geometry.size, 3), np.uint8)
+        for place, i in enumerate(map(int, indices)):
+            if epoch is None:
+                out[place] = self.middle(i)
+            else:
+                start, flipped = self.draw(i, epoch=epoch, seed=seed)
+                frames = self.clip(i, start=start)
+                out[place] = frames[:, :, ::-1] if flip and flipped else frames
+        return out
+
+    def standardise(self, frames: np.ndarray | Tensor) -> Tensor:
+        """``uint8 [n, T, H, W, 3]`` -> model input ``float32 [n, 3, T, H, W]``."""
+        return standardise(frames, self.mean, self.std)
+
+    def batch(
+        self, indices: Sequence[int], *, epoch: int | None = 0, seed: int = 0, flip: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Model input ``float32 [n, 3, T, H, W]`` and labels ``int64 [n]`` of several videos (see `frames`)."""
+        indices = torch.as_tensor(indices)
+        return self.standardise(self.frames(indices, epoch=epoch, seed=seed, flip=flip)), self.labels[indices]
+
+    def of_class(self, label: int) -> Tensor:
+        """Indices ``int64`` of the videos of one class."""
+        return torch.nonzero(self.labels == label).flatten()
+
+    def subset(self, indices: Sequence[int]) -> "Clips":
+        """The same clips, restricted to `indices`; each video keeps the draws it has in the whole."""
+        part = object.__new__(Clips)
+        part.__dict__.update(self.__dict__)
+        indices = torch.as_tensor(indices)
+        part._index, part.labels = self._index[indices.numpy()], self.labels[indices]
+        return part
+
+    def holdout(self, share: float = 0.2, seed: int = 0) -> tuple["Clips", "Clips"]:
+        """(rest, held out): about `share` of each class set aside for choosing hyper-parameters, never test data.
+
+        Clips cut from one source video (UCF's ``_gNN_``) stay on one side.
+        """
+        rng, held = np.random.default_rng([seed, 2]), np.zeros(len(self), bool)
+        for label in range(len(self.classes)):
+            members = self.of_class(label).numpy()
+            groups = np.array([source_of(self.names[i]) for i in members])
+            for group in rng.permutation(np.unique(groups)):
+                if held[members].sum() >= share * len(members):
+                    break
+                held[members[groups == group]] = True
+        return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+
+    def state(self) -> dict:
+        """What determines these clips, for cache keys and records."""
+        videos = artifacts.digest(self._index.tolist())
+        return {
+            "dataset": self.fingerprint,
+            "part": self.part,
+            "videos": videos,
+            "geometry": self.geometry.model_dump(),
+        }
+
+
+def standardise(frames: np.ndarray | Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """``uint8 [..., T, H, W, 3]`` -> ``float32 [..., 3, T, H, W]``, minus `mean` over `std` per channel."""
+    x = torch.as_tensor(np.ascontiguousarray(frames) if isinstance(frames, np.ndarray) else frames)
+    return ((x.float() / 255 - mean.to(x.device)) / std.to(x.device)).movedim(-1, -4)
+
+
+def to_pixels(clips: Tensor, mean: Tensor, std: Tensor) -> np.ndarray:
+    """The inverse of `standardise`, rounded and clipped to ``uint8 [..., T, H, W, 3]``."""
+    x = clips.detach().cpu().movedim(-4, -1) * std + mean
+    return (x * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def load(
+    name: str, geometry: Geometry | None = None, *, store: bool = True, workers: int | None = None
+) -> tuple[Clips, Clips]:
+    """Train and test clips of a dataset (a catalogue name or a folder), under its own geometry unless one is given.
+
+    With `store` the frames are decoded once into a memory-mapped cache; without, every clip is decoded when drawn.
+    Raises VddError (one line) for whatever is missing or broken.
+    """
+    dataset = read(name)
+    geometry = geometry or (dataset.spec.clip if dataset.spec else Geometry())
+    if not dataset.train or not dataset.test:
+        raise VddError(
+            f"{dataset.name}: {len(dataset.train)} train and {len(dataset.test)} test videos; both are needed"
+        )
+    if store:
+        opened = open_store(dataset, geometry, workers)
+        rows = opened.rows
+    else:
+        opened, rows = None, _rows(dataset, geometry, workers)
+    train, test = (Clips(dataset, part, geometry, opened, rows[part]) for part in ("train", "test"))
+    missing = sorted(set(range(len(train.classes))) - set(train.labels.tolist()))
+    if missing:
+        raise VddError(f"{dataset.name}: the class {train.classes[missing[0]]} has no train video")
+    train.mean, train.std = test.mean, test.std = statistics(train)
+    return train, test
+
+
+def statistics(train: Clips, videos: int = 256) -> tuple[Tensor, Tensor]:
+    """Mean and std ``float32 [3]`` of pixels in [0, 1], over the middle clips of `videos` evenly spaced train videos."""
+    chosen = np.unique(np.linspace(0, len(train) - 1, videos).round().astype(int))
+    total, square, count = np.zeros(3), np.zeros(3), 0
+    for i in chosen:
+        pixels = train.middle(int(i)).reshape(-1, 3) / 255.0
+        total, square, count = total + pixels.sum(0), square + (pixels**2).sum(0), count + len(pixels)
+    mean = total / count
+    std = np.sqrt(np.maximum(square / count - mean**2, 1e-8))
+    return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
+
+
+def _rows(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict[str, list]:
+    """The rows a store would have, from probing alone: nothing is decoded in advance."""
+    from vddlib.datasets.store import BROKEN_SHARE, Row, say
+
+    probed, rows, broken = probe_all(dataset, workers), {}, []
+    for part in ("train", "test"):
+        rows[part] = []
+        for entry in getattr(dataset, part):
+            frames, fps, why = probed[entry.path]
+            if not why and not geometry.starts(frames):
+                why = f"{entry.path}: has {frames} frames, a clip needs {geometry.frames}"
+            rows[part].append(Row(0, frames, fps, why))
+            broken += [why] if why else []
+    for why in broken:
+        say(f"skipped: {why}")
+    if len(broken) > BROKEN_SHARE * len(probed):
+        raise VddError(f"{dataset.name}: {len(broken)} of {len(probed)} videos are broken, over 1%; first: {broken[0]}")
+    return rows

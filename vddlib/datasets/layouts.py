@@ -1,0 +1,250 @@
+"""Readers of the layouts that video datasets have on disk; each gives classes and labelled entries, no pixels."""
+
+import csv
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vddlib.datasets.video import EXTENSIONS
+from vddlib.errors import VddError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One labelled video: where it lies, its class index, and its name (``CLASS/stem``, the same on every machine)."""
+
+    path: Path
+    label: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a layout says: class names, train and test entries, and the names of listed videos that are not there."""
+
+    classes: tuple[str, ...]
+    train: tuple[Entry, ...]
+    test: tuple[Entry, ...]
+    absent: tuple[str, ...] = ()
+
+
+def source_of(name: str) -> str:
+    """The source video a clip was cut from, as far as its name says (UCF101's ``_gNN_``), else the name itself."""
+    group = re.search(r"^.*_g\d+(?=_)", name)
+    return group.group() if group else name
+
+
+def first_folder(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of `names` that is a folder under `root` (``.`` is `root` itself)."""
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def videos_in(folder: Path) -> dict[str, Path]:
+    """Stem -> path of every video directly in `folder`."""
+    if not folder.is_dir():
+        return {}
+    paths = (Path(item.path) for item in sorted(os.scandir(folder), key=lambda item: item.name))
+    return {path.stem: path for path in paths if path.suffix.lower() in EXTENSIONS}
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise VddError(f"{path}: not a text file; get the split lists again") from None
+    except OSError:
+        raise VddError(f"{path}: the split list is missing; it comes with the dataset's annotations") from None
+
+
+# --- UCF101 and everything laid out like it -------------------------------------------------------------------------
+
+UCF_VIDEOS = ("UCF-101", "videos", ".")
+UCF_LISTS = ("ucfTrainTestlist", "UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist", ".")
+
+
+def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1) -> Listing:
+    """Class folders of videos, and ``classInd.txt``, ``trainlist01.txt``, ``testlist01.txt``.
+
+    The lists name files with the extension of the original; files are found by stem, whatever they were re-encoded to.
+    `classes` restricts to those classes, in that order. Raises VddError where a list is missing or malformed.
+    """
+    lists = next((root / f for f in UCF_LISTS if (root / f / f"trainlist{split:02d}.txt").is_file()), None)
+    if lists is None:
+        raise VddError(f"{root}: no trainlist{split:02d}.txt, neither there nor in ucfTrainTestlist/")
+    listed = [line.split(maxsplit=1)[-1] for line in _read_lines(lists / "classInd.txt")]
+    chosen = classes or tuple(listed)
+    if unknown := [name for name in chosen if name not in listed]:
+        raise VddError(f"{lists / 'classInd.txt'}: does not list the class {unknown[0]}")
+    label_of = {name: label for label, name in enumerate(chosen)}
+    videos = first_folder(root, tuple(f for f in UCF_VIDEOS if any((root / f / name).is_dir() for name in chosen)))
+    videos = videos or root
+    files = {name: videos_in(videos / name) for name in chosen}
+    absent: list[str] = []
+
+    def entries(path: Path) -> tuple[Entry, ...]:
+        found = []
+        for number, line in enumerate(_read_lines(path), 1):
+            name, slash, file = line.split()[0].partition("/")
+            if not slash:
+                raise VddError(f"{path}, line {number}: expected CLASS/VIDEO, found {line[:60]!r}")
+            if name in label_of:
+                stem = Path(file).stem
+                if stem in files[name]:
+                    found.append(Entry(files[name][stem], label_of[name], f"{name}/{stem}"))
+                else:
+                    absent.append(f"{name}/{file}")
+        return tuple(found)
+
+    train, test = (entries(lists / f"{part}list{split:02d}.txt") for part in ("train", "test"))
+    return Listing(chosen, train, test, tuple(absent))
+
+
+def class_folders(root: Path, *, seed: int = 0, test_share: float = 0.3) -> Listing:
+    """Class folders without lists: a split drawn from `seed`, about `test_share` of each class for test.
+
+    Clips cut from one source video (UCF's ``_gNN_``) stay on one side. Raises VddError where a class has no video.
+    """
+    base = root / "videos" if (root / "videos").is_dir() else root
+    names = tuple(sorted(item.name for item in base.iterdir() if item.is_dir() and not item.name.startswith(".")))
+    names = tuple(name for name in names if videos_in(base / name))
+    if len(names) < 2:
+        raise VddError(f"{root}: not a dataset: no split lists and fewer than two class folders holding videos")
+    train, test = [], []
+    for label, name in enumerate(names):
+        groups: dict[str, list[Entry]] = {}
+        for stem, path in videos_in(base / name).items():
+            groups.setdefault(source_of(stem), []).append(Entry(path, label, f"{name}/{stem}"))
+        keys = sorted(groups)
+        order = np.random.default_rng([seed, label]).permutation(len(keys))
+        held = round(len(keys) * test_share) if len(keys) > 1 else 0
+        held = min(max(held, 1), len(keys) - 1) if len(keys) > 1 else 0
+        for rank, index in enumerate(order):
+            (test if rank < held else train).extend(groups[keys[index]])
+    return Listing(names, tuple(train), tuple(test))
+
+
+# --- HMDB51 ---------------------------------------------------------------------------------------------------------
+
+HMDB_VIDEOS = ("hmdb51_org", "videos", "hmdb51", ".")
+HMDB_LISTS = ("testTrainMulti_7030_splits", "test_train_splits/testTrainMulti_7030_splits", "splits", ".")
+
+
+def hmdb(root: Path, *, split: int = 1, leftovers_in_train: bool = False) -> Listing:
+    """Class folders, and ``CLASS_test_split1.txt`` files whose lines end in 1 (train), 2 (test) or 0 (unused).
+
+    `leftovers_in_train` puts the unused clips into train, as the CSV that the field uses does (5236/1530): many of them
+    come from the very videos that test clips were cut from. Raises VddError where a list is missing or malformed.
+    """
+    pattern = f"*_test_split{split}.txt"
+    lists = next((root / f for f in HMDB_LISTS if any((root / f).glob(pattern))), None)
+    if lists is None:
+        raise VddError(f"{root}: no CLASS_test_split{split}.txt, neither there nor in testTrainMulti_7030_splits/")
+    paths = sorted(lists.glob(pattern))
+    classes = tuple(path.name.removesuffix(pattern[1:]) for path in paths)
+    videos = first_folder(root, tuple(f for f in HMDB_VIDEOS if any((root / f / c).is_dir() for c in classes))) or root
+    parts: dict[str, list[Entry]] = {"0": [], "1": [], "2": []}
+    absent = []
+    for label, (name, path) in enumerate(zip(classes, paths, strict=True)):
+        files = videos_in(videos / name)
+        for number, line in enumerate(_read_lines(path), 1):
+            file, _, part = line.rpartition(" ")
+            if part not in parts:
+                raise VddError(f"{path}, line {number}: expected 'VIDEO 0|1|2', found {line[:60]!r}")
+            stem = Path(file.strip()).stem
+            if stem in files:
+                parts[part].append(Entry(files[stem], label, f"{name}/{stem}"))
+            else:
+                absent.append(f"{name}/{file.strip()}")
+    train = parts["1"] + (parts["0"] if leftovers_in_train else [])
+    return Listing(classes, tuple(sorted(train, key=lambda e: e.name)), tuple(parts["2"]), tuple(absent))
+
+
+# --- Kinetics-400 ---------------------------------------------------------------------------------------------------
+
+
+def kinetics(root: Path) -> Listing:
+    """``train.csv`` and ``val.csv`` (label, youtube_id, time_start, time_end) beside ``train/`` and ``val/``.
+
+    Videos are ``ID_SSSSSS_EEEEEE.mp4``, in class folders (spaces or underscores) or flat. Many copies lack videos that
+    left the web: those are `absent`. Raises VddError where a csv is missing or lacks a column.
+    """
+    tables = {part: _kinetics_rows(root, part) for part in ("train", "val")}
+    classes = tuple(sorted({row["label"] for row in tables["train"]}))
+    label_of = {name: label for label, name in enumerate(classes)}
+    absent: list[str] = []
+
+    def entries(part: str) -> tuple[Entry, ...]:
+        folder, found = root / part, []
+        files = dict(videos_in(folder))
+        for name in classes:
+            for spelling in {name, name.replace(" ", "_")}:
+                files.update(videos_in(folder / spelling))
+        for row in tables[part]:
+            stem = f"{row['youtube_id']}_{int(float(row['time_start'])):06d}_{int(float(row['time_end'])):06d}"
+            path = files.get(stem) or files.get(row["youtube_id"])
+            if path is not None and row["label"] in label_of:
+                found.append(Entry(path, label_of[row["label"]], f"{row['label']}/{stem}"))
+            else:
+                absent.append(f"{part}/{row['label']}/{stem}.mp4")
+        return tuple(found)
+
+    return Listing(classes, entries("train"), entries("val"), tuple(absent))
+
+
+def _kinetics_rows(root: Path, part: str) -> list[dict[str, str]]:
+    places = [root / f"{part}.csv", root / "annotations" / f"{part}.csv"]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise VddError(f"{root}: no {part}.csv, neither there nor in annotations/")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for column in ("label", "youtube_id", "time_start", "time_end"):
+        if rows and column not in rows[0]:
+            raise VddError(f"{path}: has no column {column!r} (columns: {', '.join(map(str, rows[0]))})")
+    return rows
+
+
+# --- Something-Something V2 -----------------------------------------------------------------------------------------
+
+SSV2_VIDEOS = ("20bn-something-something-v2", "videos", ".")
+
+
+def ssv2(root: Path) -> Listing:
+    """``labels.json``, ``train.json``, ``validation.json`` (in the root or ``labels/``) beside ``ID.webm`` files.
+
+    A clip's class is its template with the brackets taken off. Raises VddError where a file is missing or malformed.
+    """
+    label_of = {name: int(index) for name, index in _ssv2_json(root, "labels").items()}
+    classes = tuple(sorted(label_of, key=label_of.__getitem__))
+    folder = first_folder(root, tuple(f for f in SSV2_VIDEOS if videos_in(root / f))) or root
+    files, absent = videos_in(folder), []
+
+    def entries(part: str) -> tuple[Entry, ...]:
+        found = []
+        for item in _ssv2_json(root, part):
+            name = item["template"].replace("[", "").replace("]", "")
+            if name not in label_of:
+                raise VddError(f"{root}: {part}.json has the template {name!r}, which labels.json does not list")
+            if item["id"] in files:
+                found.append(Entry(files[item["id"]], label_of[name], str(item["id"])))
+            else:
+                absent.append(f"{item['id']}.webm")
+        return tuple(found)
+
+    train, test = entries("train"), entries("validation")
+    return Listing(classes, train, test, tuple(absent))
+
+
+def _ssv2_json(root: Path, part: str):
+    names = [f"{part}.json", f"labels/{part}.json", f"something-something-v2-{part}.json"]
+    path = next((root / name for name in names if (root / name).is_file()), None)
+    if path is None:
+        raise VddError(f"{root}: no {part}.json, neither there nor in labels/")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise VddError(f"{path}: not JSON ({error})") from None

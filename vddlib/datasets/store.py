@@ -1,0 +1,198 @@
+"""A memory-mapped uint8 store of squared frames: decoded once, read as often as epochs ask.
+
+One file ``frames.u8`` holds, video after video, the frames that any clip may need (`Geometry.stored`), and
+``index.json`` says where. Building is parallel, is resumed where it stopped, and says its size before it writes.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from vddlib import artifacts
+from vddlib.datasets import video
+from vddlib.datasets.catalog import Dataset
+from vddlib.datasets.geometry import Geometry
+from vddlib.datasets.layouts import Entry
+from vddlib.errors import BrokenVideo, VddError
+from vddlib.progress import say, track
+
+BROKEN_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where one video lies: first stored frame, frames of the video, fps; `broken` says why it holds nothing."""
+
+    offset: int
+    frames: int
+    fps: float
+    broken: str = ""
+
+
+class Store:
+    """Frames ``uint8 [total, size, size, 3]`` of a dataset under one geometry, and a `Row` per video."""
+
+    def __init__(self, folder: Path, geometry: Geometry):
+        index = json.loads((folder / "index.json").read_text())
+        self.geometry = geometry
+        self.rows = {part: [Row(**row) for row in index[part]] for part in ("train", "test")}
+        shape = (index["total"], geometry.size, geometry.size, 3)
+        self.pixels = np.memmap(folder / "frames.u8", np.uint8, "r", shape=shape)
+
+    def clip(self, part: str, index: int, start: int) -> np.ndarray:
+        """``uint8 [T, size, size, 3]``: the clip of video `index` that begins at `start`."""
+        row = self.rows[part][index]
+        wanted = self.geometry.indices(row.frames, start, row.fps)
+        if self.geometry.sampling == "stride":
+            return self.pixels[row.offset + wanted]
+        return self.pixels[row.offset + np.searchsorted(self.geometry.stored(row.frames, row.fps), wanted)]
+
+
+def open_store(dataset: Dataset, geometry: Geometry, workers: int | None = None) -> Store:
+    """The store of `dataset` under `geometry`, built first where it is not in the cache.
+
+    Raises VddError where over 1% of the videos are broken or the disk is too small.
+    """
+    key = {
+        "dataset": dataset.fingerprint,
+        "geometry": geometry.model_dump(),
+        "code": artifacts.code_digest("vddlib.datasets.store", "vddlib.datasets.geometry", "vddlib.datasets.video"),
+    }
+    return Store(artifacts.get("store", key, lambda folder: _build(folder, dataset, geometry, workers)), geometry)
+
+
+def over(items: Sequence, work: Callable, what: str, workers: int | None = None):
+    """Yield ``(item, work(item))`` as worker processes finish; items are small and picklable, order is not kept.
+
+    Never more than a few items per worker wait in the queue, so an interruption ends it at once.
+    """
+    workers = min(workers or os.cpu_count() or 1, 16, max(1, len(items)))
+    if workers == 1 or len(items) < 8:
+        for item in track(items, what):
+            yield item, work(item)
+        return
+    # spawn: decoders and torch both keep threads, which a fork would leave behind locked.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        queue, running = iter(items), {}
+
+        def done():
+            for item in queue:
+                running[pool.submit(work, item)] = item
+                if len(running) >= 4 * workers:
+                    break
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+                    for item in queue:
+                        running[pool.submit(work, item)] = item
+                        break
+
+        yield from track(done(), what, total=len(items))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _probe(path: Path) -> tuple[int, float, str]:
+    try:
+        found = video.probe(path)
+        return found.frames, found.fps, ""
+    except BrokenVideo as error:
+        return 0, 0.0, str(error)
+
+
+def probe_all(dataset: Dataset, workers: int | None = None) -> dict[Path, tuple[int, float, str]]:
+    """Path -> (frames, fps, why it is broken or '') of every video of the dataset."""
+    paths = sorted({entry.path for entry in (*dataset.train, *dataset.test)})
+    return dict(over(paths, _probe, f"{dataset.name}: probing videos", workers))
+
+
+def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | None) -> None:
+    layout = folder / "layout.json"
+    if not layout.is_file():
+        artifacts.write_json(layout, _layout(dataset, geometry, workers))
+    index = json.loads(layout.read_text())
+    shape = (index["total"], geometry.size, geometry.size, 3)
+    needed, pixels = int(np.prod(shape)), folder / "frames.u8"
+    if not pixels.is_file():
+        free = shutil.disk_usage(folder).free
+        say(
+            f"{dataset.name}: the store of {geometry.size}x{geometry.size} frames takes {needed / 1e9:.2f} GB in {folder}"
+        )
+        if needed > free:
+            raise VddError(
+                f"{folder}: the frame store needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make room, "
+                "set VDD_CACHE to a larger disk, or open the clips with store=False"
+            )
+    with pixels.open("ab") as file:
+        if needed and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, needed)  # a sparse map on a full disk would die of SIGBUS instead
+        file.truncate(needed)
+    flags = folder / "done.u8"
+    if not flags.is_file():
+        flags.write_bytes(bytes(len(dataset.train) + len(dataset.test)))
+    done = np.memmap(flags, np.uint8, "r+")
+    entries: list[tuple[str, int, Entry]] = [
+        (part, i, entry) for part in ("train", "test") for i, entry in enumerate(getattr(dataset, part))
+    ]
+    jobs = []
+    for number, (part, i, entry) in enumerate(entries):
+        row = Row(**index[part][i])
+        if not done[number] and not row.broken:
+            jobs.append((number, entry.path, row, geometry, pixels, shape))
+    for (number, *_rest), reason in over(jobs, _fill, f"{dataset.name}: decoding videos", workers):
+        part, i, _ = entries[number]
+        if reason:
+            index[part][i]["broken"] = reason
+            artifacts.write_json(layout, index)
+        done[number] = 1
+        done.flush()
+    broken = [row["broken"] for part in ("train", "test") for row in index[part] if row["broken"]]
+    for reason in broken:
+        say(f"skipped: {reason}")
+    if len(broken) > BROKEN_SHARE * len(entries):
+        layout.unlink()  # the videos may be mended: look again next time
+        flags.unlink()
+        raise VddError(
+            f"{dataset.name}: {len(broken)} of {len(entries)} videos are broken or too short, over 1%; first: {broken[0]}"
+        )
+    artifacts.write_json(folder / "index.json", index)
+
+
+def _layout(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict:
+    probed = probe_all(dataset, workers)
+    index: dict = {"train": [], "test": [], "total": 0}
+    for part in ("train", "test"):
+        for entry in getattr(dataset, part):
+            frames, fps, broken = probed[entry.path]
+            if not broken and not geometry.starts(frames):
+                broken = f"{entry.path}: has {frames} frames, a clip needs {geometry.frames}"
+            index[part].append({"offset": index["total"], "frames": frames, "fps": fps, "broken": broken})
+            if not broken:
+                index["total"] += len(geometry.stored(frames, fps))
+    return index
+
+
+def _fill(job) -> str:
+    """Decode one video into its place in the store; why it could not be, or ''."""
+    _number, path, row, geometry, pixels, shape = job
+    target = np.memmap(pixels, np.uint8, "r+", shape=shape)
+    wanted = geometry.stored(row.frames, row.fps)
+    keep, place = set(wanted.tolist()), row.offset
+    try:
+        for frame_index, frame in enumerate(video.stream(path)):
+            if frame_index in keep:
+                target[place] = geometry.square(frame[None])[0]
+                place += 1
+            if frame_index == wanted[-1]:
+                break
+    except BrokenVideo as error:
+        return str(error)
+    return ""

@@ -1,0 +1,209 @@
+"""The only door to pixels: probe, decode, encode, and check that seeking is exact.
+
+decord reads (exact on MPEG-4 AVI and MP4; its seeks in H.264-in-AVI land on wrong frames, so a file is decoded from
+its first frame on until seeking in it was checked). PyAV writes. Frames are ``uint8 [T, H, W, 3]`` RGB everywhere.
+"""
+
+import errno
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from vddlib.errors import BrokenVideo, VddError
+
+EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a video says of itself: number of frames, frames per second, width and height in pixels."""
+
+    frames: int
+    fps: float
+    width: int
+    height: int
+
+
+@lru_cache(maxsize=1)
+def _decord():
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
+
+
+def _open(path: Path):
+    path = Path(path)
+    if not path.is_file():
+        raise BrokenVideo(f"{path}: no such video")
+    if path.stat().st_size == 0:
+        raise BrokenVideo(f"{path}: the file is empty; copy or download it again")
+    decord = _decord()
+    try:
+        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+        frames = len(reader)
+    except Exception as error:
+        raise BrokenVideo(f"{path}: not a readable video ({_first_line(error)})") from None
+    if frames == 0:
+        raise BrokenVideo(f"{path}: holds no frame")
+    return reader
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[-120:]
+
+
+def probe(path: Path) -> Probe:
+    """Frames, fps and size of one video. Raises BrokenVideo (one line) where it cannot be read."""
+    reader = _open(path)
+    announced = _announced(path)
+    if len(reader) < 0.9 * announced:
+        raise BrokenVideo(f"{path}: truncated: {len(reader)} of the {announced} frames it announces; copy it again")
+    try:
+        height, width = reader[0].shape[:2]
+        return Probe(len(reader), float(reader.get_avg_fps()), width, height)
+    except Exception as error:
+        raise BrokenVideo(f"{path}: its first frame cannot be decoded ({_first_line(error)})") from None
+
+
+def _announced(path: Path) -> int:
+    """Number of frames that the container's header promises; 0 where it says nothing."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            return container.streams.video[0].frames
+    except Exception:
+        return 0
+
+
+def stream(path: Path) -> Iterator[np.ndarray]:
+    """Every frame from the first to the last, decoded in order: the reference that seeking is checked against.
+
+    Raises BrokenVideo where a frame announced by the file cannot be decoded.
+    """
+    reader = _open(path)
+    for index in range(len(reader)):
+        try:
+            yield reader.next().asnumpy()
+        except (Exception, StopIteration) as error:
+            raise BrokenVideo(
+                f"{path}: decoding stops at frame {index} of {len(reader)} ({_first_line(error)})"
+            ) from None
+
+
+def decode(path: Path, indices: Sequence[int], *, seek: bool = False) -> np.ndarray:
+    """The frames at `indices` (any order, repeats allowed) as ``uint8 [len(indices), H, W, 3]``.
+
+    With ``seek=False`` the file is decoded in order up to the last index, which is right for every container; pass
+    ``seek=True`` only for a file whose seeking `seek_is_exact`. Raises BrokenVideo where a frame is not there.
+    """
+    wanted = sorted(set(int(i) for i in indices))
+    if not wanted:
+        raise VddError(f"{path}: no frame was asked for")
+    found = {}
+    if seek:
+        reader = _open(path)
+        _check_range(path, wanted, len(reader))
+        try:
+            found = dict(zip(wanted, reader.get_batch(wanted).asnumpy(), strict=True))
+        except Exception as error:
+            raise BrokenVideo(f"{path}: frames {wanted} cannot be decoded ({_first_line(error)})") from None
+    else:
+        keep = set(wanted)
+        for index, frame in enumerate(stream(path)):
+            if index in keep:
+                found[index] = frame
+            if index == wanted[-1]:
+                break
+        else:
+            _check_range(path, wanted, index + 1)
+    return np.stack([found[int(i)] for i in indices])
+
+
+def _check_range(path: Path, wanted: list[int], frames: int) -> None:
+    if wanted[0] < 0 or wanted[-1] >= frames:
+        raise BrokenVideo(f"{path}: has {frames} frames, frame {max(wanted)} was asked for")
+
+
+def seek_is_exact(path: Path, samples: int = 8) -> bool:
+    """Whether random access gives the very frames that decoding in order gives, at `samples` places, jumping about.
+
+    Raises BrokenVideo where the video cannot be decoded to its end.
+    """
+    reference = None
+    reader = _open(path)
+    places = np.unique(np.linspace(0, len(reader) - 1, samples).round().astype(int))
+    keep = set(places.tolist())
+    reference = {i: frame for i, frame in enumerate(stream(path)) if i in keep}
+    order = places[np.argsort(-(np.arange(len(places)) % 2) * len(places) - np.arange(len(places)))]  # back and forth
+    try:
+        return all(np.array_equal(reader[int(i)].asnumpy(), reference[int(i)]) for i in order)
+    except Exception as error:
+        raise BrokenVideo(f"{path}: seeking fails ({_first_line(error)})") from None
+
+
+def _note(path: Path) -> Path:
+    from vddlib.artifacts import digest, folder
+
+    about = Path(path).stat()
+    return folder() / "seeking" / digest([str(Path(path).resolve()), about.st_size, about.st_mtime_ns])[:24]
+
+
+def known_exact(path: Path) -> bool:
+    """Whether `vdd check` found seeking in this very file exact; False where nobody looked."""
+    return _note(path).is_file()
+
+
+def remember_exact(path: Path) -> None:
+    """Note that seeking in this file is exact, until the file changes."""
+    note = _note(path)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+
+
+def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> bytes:
+    """MP4 (H.264, yuv420p, CRF `quality`) of frames ``uint8 [T, H, W, 3]``; odd sides repeat their last row or column.
+
+    One thread and no metadata: the same frames give the same bytes.
+    """
+    import av
+
+    frames = np.ascontiguousarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise VddError(f"a video is uint8 [T, H, W, 3], not {frames.dtype} {list(frames.shape)}")
+    frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        track = container.add_stream("libx264", rate=round(fps))
+        track.height, track.width, track.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        track.thread_count = 1
+        track.options = {"crf": str(quality), "preset": "medium", "threads": "1"}
+        for frame in frames:
+            for packet in track.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                container.mux(packet)
+        for packet in track.encode():
+            container.mux(packet)
+    return buffer.getvalue()
+
+
+def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -> Path:
+    """Write frames ``uint8 [T, H, W, 3]`` as an MP4 (see `encode_bytes`), whole or not at all."""
+    path = Path(path)
+    data = encode_bytes(frames, fps, quality)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise VddError(f"{path}: the disk is full; free some space and run again, it goes on from here") from None
+        raise
+    return path

@@ -1,0 +1,196 @@
+"""DistilledSet: what a distiller stores, its labels, how clips are drawn from it, and how many bytes that takes.
+
+What is stored is a *parameterisation*, an ``nn.Module`` that turns indices into clips: real clips (`Stored`), free
+pixels, static and dynamic memories, feature pools. Students, protocols and tables see the DistilledSet alone.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vddlib import artifacts, seeding
+from vddlib.datasets.clips import Clips, standardise, to_pixels
+from vddlib.datasets.video import encode, encode_bytes
+from vddlib.errors import VddError
+
+VIDEO_FPS, VIDEO_QUALITY = 8, 23  # H.264 yuv420p, CRF 23: the codec behind every `bytes_video`
+
+
+class Stored(nn.Module):
+    """Clips kept as they are: ``frames uint8 [N, T, H, W, 3]``; `mean` and `std` standardise them when drawn."""
+
+    def __init__(self, frames: Tensor, mean: Tensor, std: Tensor):
+        super().__init__()
+        self.register_buffer("frames", torch.as_tensor(frames))
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("std", std.clone())
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def values(self) -> int:
+        """Numbers stored for the pixels (not counting the six of mean and std)."""
+        return self.frames.numel()
+
+    def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Clips ``float32 [n, 3, T, H, W]``; nothing is random here."""
+        return standardise(self.frames[indices], self.mean, self.std)
+
+
+PARAMETERISATIONS: dict[str, Callable[..., nn.Module]] = {"stored": Stored}
+
+
+class DistilledSet:
+    """A small set of clips with labels.
+
+    `content`: the parameterisation; `labels` ``int64 [N]``: the class of each clip; `targets`: what students learn,
+    `labels` themselves or ``float32 [N, C]``; `card`: method, ipc, seed, parameters and costs, as plain JSON.
+    """
+
+    def __init__(
+        self,
+        content: nn.Module,
+        labels: Tensor,
+        classes: tuple[str, ...],
+        card: dict[str, Any],
+        targets: Tensor | None = None,
+    ):
+        self.content, self.labels, self.classes = content.eval(), labels, tuple(classes)
+        self.targets = labels if targets is None else targets
+        self.card = dict(card)
+        if not len(content) == len(labels) == len(self.targets):
+            raise VddError(f"{len(content)} clips, {len(labels)} labels and {len(self.targets)} targets do not match")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"DistilledSet({self.card.get('method')}, {len(self)} clips, {self.bytes_uint8 / 1e3:.0f} kB as uint8)"
+
+    @torch.no_grad()
+    def batch(self, indices: Tensor, *, epoch: int = 0, seed: int = 0, flip: bool = False) -> tuple[Tensor, Tensor]:
+        """Model input ``float32 [n, 3, T, H, W]`` and targets; what is drawn depends on (seed, epoch) alone.
+
+        `flip` is for real videos, which are redrawn every epoch; stored clips change by a protocol's augmentation only.
+        """
+        return self.content(torch.as_tensor(indices), seeding.generator("distilled", seed, epoch)), self.targets[
+            indices
+        ]
+
+    def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """All clips ``float32 [N, 3, T, H, W]`` and their targets, drawn once."""
+        with torch.no_grad():
+            everything = torch.arange(len(self))
+            return self.content(everything, generator or seeding.generator("distilled", 0, 0)), self.targets
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """The clips as a person sees them, ``uint8 [N, T, H, W, 3]`` (one draw)."""
+        if isinstance(self.content, Stored):
+            return self.content.frames.cpu().numpy()
+        return to_pixels(self.draw()[0], self.content.mean.cpu(), self.content.std.cpu())
+
+    @property
+    def _label_values(self) -> int:
+        return self.targets.numel() if self.targets.is_floating_point() else 0
+
+    @property
+    def bytes_float32(self) -> int:
+        """Everything stored, four bytes a value; soft labels included."""
+        return 4 * (self.content.values + self._label_values)
+
+    @property
+    def bytes_uint8(self) -> int:
+        """Pixels at one byte a value; soft labels at four."""
+        return self.content.values + 4 * self._label_values
+
+    @cached_property
+    def bytes_video(self) -> int:
+        """Every clip as an H.264 file of its own (CRF 23, 8 fps), summed; soft labels at four bytes a value."""
+        return sum(len(encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY)) for clip in self.pixels) + 4 * self._label_values
+
+    def state(self) -> dict:
+        """What determines a student trained on this set, for cache keys."""
+        tensors = {**self.content.state_dict(), "targets": self.targets, "labels": self.labels}
+        hashes = {name: artifacts.hash_array(tensor.cpu().numpy()) for name, tensor in sorted(tensors.items())}
+        return {"kind": _kind(self.content), "tensors": hashes}
+
+    def save(self, folder: Path, previews: bool = True) -> Path:
+        """Write ``tensors.safetensors``, ``card.json`` and, with `previews`, an MP4 per clip."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"content.{k}": v.cpu().contiguous() for k, v in self.content.state_dict().items()}
+        partial = folder / ".tensors.partial"
+        save_file(tensors | {"labels": self.labels, "targets": self.targets.clone()}, partial)
+        partial.replace(folder / "tensors.safetensors")
+        bytes_ = {name: getattr(self, name) for name in ("bytes_float32", "bytes_uint8", "bytes_video")}
+        card = {**self.card, **bytes_, "kind": _kind(self.content), "classes": self.classes, "clips": len(self)}
+        artifacts.write_json(folder / "card.json", card)
+        if previews:
+            for i, clip in enumerate(self.pixels):
+                encode(folder / f"{i:04d}_{self.classes[self.labels[i]]}.mp4", clip, VIDEO_FPS, VIDEO_QUALITY)
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path) -> "DistilledSet":
+        """Read what `save` wrote. Raises VddError where the folder holds no distilled set."""
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        try:
+            card = json.loads((folder / "card.json").read_text())
+            tensors = load_file(folder / "tensors.safetensors")
+        except (OSError, ValueError) as error:
+            raise VddError(f"{folder}: no distilled set there ({error})") from None
+        content = {k.removeprefix("content."): v for k, v in tensors.items() if k.startswith("content.")}
+        module = PARAMETERISATIONS[card["kind"]](**content)
+        return cls(module, tensors["labels"], tuple(card["classes"]), card, tensors["targets"])
+
+
+def _kind(content: nn.Module) -> str:
+    return next(name for name, make in PARAMETERISATIONS.items() if type(content) is make)
+
+
+class FullSet(DistilledSet):
+    """The whole train split, the yardstick: videos stay where they are, clips are redrawn every epoch."""
+
+    def __init__(self, train: Clips, card: dict[str, Any]):
+        self.clips, self.labels, self.targets = train, train.labels, train.labels
+        self.classes, self.card = train.classes, dict(card)
+
+    def batch(self, indices: Tensor, *, epoch: int = 0, seed: int = 0, flip: bool = False) -> tuple[Tensor, Tensor]:
+        """The clips drawn for (seed, epoch), flipped by the same draw where `flip`."""
+        return self.clips.batch(indices, epoch=epoch, seed=seed, flip=flip)
+
+    @property
+    def bytes_uint8(self) -> int:
+        """One clip per video; the encoded size, `bytes_video`, is that of the whole video files."""
+        g = self.clips.geometry
+        return len(self) * g.frames * g.size * g.size * 3
+
+    @property
+    def bytes_float32(self) -> int:
+        """One clip per video, four bytes a value."""
+        return 4 * self.bytes_uint8
+
+    @cached_property
+    def bytes_video(self) -> int:
+        """The video files on disk."""
+        return self.clips.bytes_video
+
+    def state(self) -> dict:
+        """The clips' own state: dataset, videos, geometry."""
+        return self.clips.state()
+
+    def save(self, folder: Path, previews: bool = True) -> Path:
+        """Refused: the full set is the dataset itself."""
+        raise VddError("the full set is the dataset itself; there is nothing to save")

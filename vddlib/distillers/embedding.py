@@ -1,0 +1,45 @@
+"""Embeddings of real clips, for the selectors that compare them (herding, k-center)."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.base import Selector
+from vddlib.students import Network, trained
+from vddlib.training import Recipe, pick_device
+
+
+class EmbeddingSelector(Selector):
+    """A selector on the embeddings of a network: a given one, one trained on the train split, or an untrained one.
+
+    The DC line of work trains the network on the whole train split, freshly for each seed; so is the default.
+    """
+
+    network: Network = Field(default_factory=Network, description="architecture of the embedding network")
+    weights: Literal["trained", "random"] = Field(
+        "trained", description="trained on the train split, or as initialised"
+    )
+    recipe: Recipe = Field(Recipe(epochs=60, batch_size=64), description="how it is trained")
+    model: nn.Module | None = Field(None, exclude=True, description="a network to use instead, already trained")
+    device: str = Field("auto", exclude=True)
+
+    def embeddings(self, train: Clips, seed: int) -> Tensor:
+        """``float32 [N, D]``: the flattened output of the last block for the candidate clip of every video."""
+        device = pick_device(self.device)
+        model = self.model
+        if model is None and self.weights == "trained":
+            model = trained(train, self.network, self.recipe, seed=seed, device=device, flip=True).model
+        elif model is None:
+            model = self.network.build(train.classes, train.geometry, seed)
+        return embed(model, train, seed=seed, device=device)
+
+
+@torch.no_grad()
+def embed(model: nn.Module, clips: Clips, *, seed: int, device: torch.device | str = "cpu", size: int = 64) -> Tensor:
+    """``float32 [N, D]`` on the CPU: ``model.embed`` of each video's clip for (seed, epoch 0), never flipped."""
+    model = model.to(device).eval()
+    parts = torch.arange(len(clips)).split(size)
+    return torch.cat([model.embed(clips.batch(part, epoch=0, seed=seed)[0].to(device)).float().cpu() for part in parts])

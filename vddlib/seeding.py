@@ -1,0 +1,36 @@
+"""Randomness from one seed, handed down: every stream is named by what it is for, and nothing seeds globally."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def derive(*key: int | str) -> int:
+    """A 63-bit seed that depends on every part of `key`, the same on every machine."""
+    digest = hashlib.sha256("/".join(str(part) for part in key).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def rng(*key: int | str) -> np.random.Generator:
+    """NumPy generator for the stream named `key`."""
+    return np.random.default_rng(derive(*key))
+
+
+def generator(*key: int | str, device: str = "cpu") -> torch.Generator:
+    """Torch generator for the stream named `key`."""
+    return torch.Generator(device).manual_seed(derive(*key))
+
+
+@contextmanager
+def forked(*key: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Inside, torch's own generators (initialisation, dropout) follow `key`; outside they are as they were."""
+    device = torch.device(device)
+    cuda = [device.index or torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.random.default_generator.manual_seed(derive(*key))
+        if cuda:
+            torch.cuda.manual_seed(derive(*key))
+        yield

@@ -1,0 +1,127 @@
+"""Networks trained once and kept: students, teachers and embedding networks are the same thing with the same key."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from vddlib import artifacts, augmentations, models
+from vddlib.datasets.geometry import Geometry
+from vddlib.training import FitLog, Recipe, Source, fit
+
+_CODE = ("vddlib.training", "vddlib.students", "vddlib.seeding", "vddlib.augmentations", "vddlib.datasets.clips")
+_MODELS = ("vddlib.models", "vddlib.models.minic3d", "vddlib.models.c3d", "vddlib.models.recurrent")
+
+
+class Network(BaseModel):
+    """An architecture: its name in `vddlib.models` and its options (depth, widths, norm...)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("minic3d", description="name in vddlib.models.MODELS")
+    options: dict = Field(default_factory=dict, description="what the model's class takes besides the clip geometry")
+
+    def build(self, classes: tuple[str, ...], geometry: Geometry, seed: int) -> nn.Module:
+        """The network for these classes and clips, initialised from `seed`."""
+        return models.build(
+            self.name, len(classes), frames=geometry.frames, size=geometry.size, seed=seed, **self.options
+        )
+
+    def __str__(self) -> str:
+        def text(value: object) -> str:
+            return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+        options = ",".join(f"{name}={text(value)}" for name, value in sorted(self.options.items()))
+        return f"{self.name}({options})" if options else self.name
+
+
+@dataclass
+class Trained:
+    """A trained network, its log, what an observer noted during training, and the folder that keeps them."""
+
+    model: nn.Module
+    log: FitLog
+    watched: list[dict]
+    folder: Path
+    key: dict
+
+
+def trained(
+    source: Source,
+    network: Network,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    flip: bool = False,
+    augmentation: tuple[str, ...] = (),
+    teacher: "Trained | None" = None,
+    watch: Callable[[nn.Module], dict] | None = None,
+    watch_every: int = 0,
+    geometry: Geometry | None = None,
+    what: str = "",
+) -> Trained:
+    """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resuming if interrupted).
+
+    `watch(model)` is called every `watch_every` epochs and its dicts are kept.
+    """
+    geometry = geometry or source.geometry
+    key = {
+        "source": source.state(),
+        "network": network.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        "geometry": geometry.model_dump(mode="json"),
+        "seed": seed,
+        "flip": flip,
+        "augmentation": list(augmentation),
+        "teacher": artifacts.digest(teacher.key) if teacher else None,
+        "watch_every": watch_every,
+        "device": device.type,
+        "code": artifacts.code_digest(*_CODE, *_MODELS),
+    }
+    what = what or f"{network.name} on {len(source)} clips, seed {seed}"
+    augment = augmentations.compose(augmentation)
+
+    def build(folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        model = network.build(source.classes, geometry, seed)
+        notes = folder / "watched.json"
+        kept = json.loads(notes.read_text()) if notes.is_file() else []
+
+        def on_epoch(epoch: int, model: nn.Module) -> None:
+            if watch is not None and watch_every and (epoch + 1) % watch_every == 0:
+                kept[:] = [note for note in kept if note["epoch"] <= epoch]
+                kept.append({"epoch": epoch + 1, **watch(model)})
+                artifacts.write_json(notes, kept)
+
+        log = fit(
+            model, source, recipe, seed=seed, device=device, augment=augment, flip=flip,
+            teacher=teacher.model.to(device).eval() if teacher else None,
+            checkpoint=folder / "checkpoint.pt", on_epoch=on_epoch, what=what,
+        )  # fmt: skip
+        save_file({k: v.contiguous().cpu() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+        artifacts.write_json(folder / "log.json", vars(log))
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+    folder = artifacts.get("networks", key, build)
+    return _open(folder, network, source, geometry, device, key)
+
+
+def _open(folder: Path, network: Network, source, geometry: Geometry, device: torch.device, key: dict) -> Trained:
+    from safetensors.torch import load_file
+
+    model = network.build(source.classes, geometry, 0)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    watched = folder / "watched.json"
+    return Trained(
+        model.to(device).eval(),
+        FitLog(**json.loads((folder / "log.json").read_text())),
+        json.loads(watched.read_text()) if watched.is_file() else [],
+        folder,
+        key,
+    )
