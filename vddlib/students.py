@@ -13,8 +13,10 @@ from vddlib import artifacts, augmentations, models
 from vddlib.datasets.geometry import Geometry
 from vddlib.training import FitLog, Recipe, Source, fit
 
-_CODE = ("vddlib.training", "vddlib.students", "vddlib.seeding", "vddlib.augmentations", "vddlib.datasets.clips")
-_MODELS = ("vddlib.models", "vddlib.models.minic3d", "vddlib.models.c3d", "vddlib.models.recurrent")
+# What a trained network depends on besides its key. Raise DRAWS when the clips drawn for (seed, epoch, index) change.
+_CODE = ("vddlib.training", "vddlib.seeding", "vddlib.augmentations", "vddlib.datasets.geometry")
+_MODELS = ("vddlib.models.minic3d", "vddlib.models.c3d", "vddlib.models.recurrent")
+DRAWS = 1
 
 
 class Network(BaseModel):
@@ -81,6 +83,7 @@ def trained(
         "teacher": artifacts.digest(teacher.key) if teacher else None,
         "watch_every": watch_every,
         "device": device.type,
+        "draws": DRAWS,
         "code": artifacts.code_digest(*_CODE, *_MODELS),
     }
     what = what or f"{network.name} on {len(source)} clips, seed {seed}"

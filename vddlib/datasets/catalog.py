@@ -207,17 +207,18 @@ def spec(name: str) -> Spec:
     raise VddError(f"unknown dataset {name!r}: {hint}known are {', '.join(CATALOG)}, or the path of a folder")
 
 
-def read(name: str) -> Dataset:
+def read(name: str, *, absent_allowed: bool = False) -> Dataset:
     """The dataset `name` of the catalogue, or the folder at that path (UCF layout, or class folders alone).
 
-    Raises VddError where it is unknown, not there, or where its lists name videos that are absent.
+    Raises VddError where it is unknown, not there, or where its lists name videos that are absent (unless
+    `absent_allowed`, for whoever wants to list them).
     """
     if name == "motions":
         return _dataset(CATALOG[name], _motions())
     if name not in CATALOG and (Path(name).expanduser().is_dir() or os.sep in name):
-        return _folder(Path(name).expanduser())
+        return _folder(Path(name).expanduser(), absent_allowed)
     entry = spec(name)
-    return _dataset(entry, _find(entry))
+    return _dataset(entry, locate(entry), absent_allowed)
 
 
 def _motions() -> Path:
@@ -230,7 +231,8 @@ def _motions() -> Path:
     return motions.write(root)
 
 
-def _find(entry: Spec) -> Path:
+def locate(entry: Spec) -> Path:
+    """The folder under ``$VDD_DATA`` that holds the dataset. Raises VddError, with how to get it, where none does."""
     root = data_root()
     problems = []
     for name in entry.folders:
@@ -245,9 +247,9 @@ def _find(entry: Spec) -> Path:
     raise VddError(f"{entry.name}: not found under VDD_DATA={root}{why}; {entry.get}")
 
 
-def _dataset(entry: Spec, root: Path) -> Dataset:
+def _dataset(entry: Spec, root: Path, absent_allowed: bool = False) -> Dataset:
     listing = entry.read(root)
-    if listing.absent and not entry.absent_allowed:
+    if listing.absent and not (entry.absent_allowed or absent_allowed):
         raise VddError(
             f"{entry.name}: the split lists name {len(listing.absent)} videos that are not under {root}, first "
             f"{listing.absent[0]}; copy them there, or list only what you have"
@@ -255,12 +257,12 @@ def _dataset(entry: Spec, root: Path) -> Dataset:
     return Dataset(entry.name, root, listing.classes, listing.train, listing.test, listing.absent, entry)
 
 
-def _folder(path: Path) -> Dataset:
+def _folder(path: Path, absent_allowed: bool = False) -> Dataset:
     if not path.is_dir():
         raise VddError(f"{path}: no such folder, and no dataset of that name")
     has_lists = any((path / f / "trainlist01.txt").is_file() for f in layouts.UCF_LISTS)
     listing = layouts.ucf(path) if has_lists else layouts.class_folders(path)
-    if listing.absent:
+    if listing.absent and not absent_allowed:
         raise VddError(
             f"{path}: the split lists name {len(listing.absent)} videos that are not there, first {listing.absent[0]}"
         )

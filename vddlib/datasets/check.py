@@ -1,0 +1,103 @@
+"""`vdd check`: is a dataset whole? Counts, every video opened, seeking compared with decoding in order, duplicates."""
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vddlib.datasets import video
+from vddlib.datasets.catalog import Dataset
+from vddlib.datasets.layouts import source_of
+from vddlib.datasets.store import over
+from vddlib.errors import BrokenVideo
+
+
+@dataclass
+class Findings:
+    """What a check found; names are ``CLASS/stem``. `sound` where nothing but notes remains."""
+
+    counts: tuple[int, int] = (0, 0)
+    expected: tuple[int, int] | None = None
+    absent: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    short: list[str] = field(default_factory=list)
+    inexact: list[str] = field(default_factory=list)
+    duplicates: list[list[str]] = field(default_factory=list)
+    across: list[list[str]] = field(default_factory=list)
+    shared_sources: float = 0.0
+    frames: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the counts are the published ones and every video can be read."""
+        return not self.unreadable and not self.absent and self.expected in (None, self.counts)
+
+    def lines(self) -> list[str]:
+        """The findings as a person reads them, one matter per line."""
+        told = "" if self.expected is None else f", published {self.expected[0]} / {self.expected[1]}"
+        same = "" if self.expected is None else (": as published" if self.expected == self.counts else ": NOT as published")
+        out = [f"videos: {self.counts[0]} train / {self.counts[1]} test{told}{same}"]
+        out += [f"frames per video: {self.frames[0]} to {self.frames[2]}, median {self.frames[1]}"]
+        for label, names in (
+            ("absent", self.absent),
+            ("unreadable", self.unreadable),
+            ("shorter than a clip", self.short),
+            ("seeking inexact, decoded in order instead", self.inexact),
+        ):
+            out += [f"{label}: {len(names)}"] + [f"    {name}" for name in names[:20]]
+            out += [f"    and {len(names) - 20} more"] if len(names) > 20 else []
+        out += [f"byte-identical files: {len(self.duplicates)} groups"] + ["    " + " = ".join(g) for g in self.duplicates[:20]]
+        out += [f"of these across train and test: {len(self.across)}"] + ["    " + " = ".join(g) for g in self.across]
+        out += [f"test clips whose source video, as named, also gave a train clip: {100 * self.shared_sources:.1f} %"]
+        return out
+
+
+def _examine(path: Path) -> tuple[int, bool, str, str]:
+    """(frames, whether seeking is exact, why unreadable or '', sha256 of the file)."""
+    try:
+        with Path(path).open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        frames = video.probe(path).frames
+        exact = video.seek_is_exact(path)
+        if exact:
+            video.remember_exact(path)
+        return frames, exact, "", checksum
+    except BrokenVideo as error:
+        return 0, False, str(error), ""
+    except OSError as error:
+        return 0, False, f"{path}: {error.strerror}", ""
+
+
+def check(dataset: Dataset, workers: int | None = None) -> Findings:
+    """Open every video of `dataset` in parallel processes, with progress, and say what is wrong with them."""
+    entries = [("train", e) for e in dataset.train] + [("test", e) for e in dataset.test]
+    found = Findings((len(dataset.train), len(dataset.test)), dataset.spec.counts if dataset.spec else None)
+    found.absent = list(dataset.absent)
+    examined = dict(over(sorted({e.path for _, e in entries}), _examine, f"{dataset.name}: checking", workers))
+    needed = dataset.spec.clip.frames if dataset.spec else 1
+    groups: dict[str, dict[Path, str]] = defaultdict(dict)
+    parts: dict[str, set[str]] = defaultdict(set)
+    for part, entry in entries:
+        frames, exact, why, checksum = examined[entry.path]
+        if why:
+            found.unreadable.append(why)
+            continue
+        if frames < needed:
+            found.short.append(f"{part}/{entry.name}: {frames} frames")
+        if not exact:
+            found.inexact.append(f"{part}/{entry.name}")
+        groups[checksum][entry.path] = f"{part}/{entry.name}"
+        parts[checksum].add(part)
+    found.duplicates = sorted(sorted(names.values()) for names in groups.values() if len(names) > 1)
+    found.across = sorted(sorted(groups[c].values()) for c, p in parts.items() if len(p) > 1 and len(groups[c]) > 1)
+    lengths = sorted(frames for frames, _, why, _ in examined.values() if not why)
+    if lengths:
+        found.frames = (lengths[0], lengths[len(lengths) // 2], lengths[-1])
+    found.shared_sources = shared_sources(dataset)
+    return found
+
+
+def shared_sources(dataset: Dataset) -> float:
+    """Share of the test clips whose source video (as far as names tell) also gave a train clip of the same class."""
+    train = {source_of(entry.name) for entry in dataset.train}
+    return sum(source_of(entry.name) in train for entry in dataset.test) / max(1, len(dataset.test))
