@@ -266,4 +266,4 @@ def _folder(path: Path, absent_allowed: bool = False) -> Dataset:
         raise VddError(
             f"{path}: the split lists name {len(listing.absent)} videos that are not there, first {listing.absent[0]}"
         )
-    return Dataset(path.resolve().name, path, listing.classes, listing.train, listing.test)
+    return Dataset(path.resolve().name, path, listing.classes, listing.train, listing.test, listing.absent)

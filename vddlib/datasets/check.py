@@ -35,7 +35,11 @@ class Findings:
     def lines(self) -> list[str]:
         """The findings as a person reads them, one matter per line."""
         told = "" if self.expected is None else f", published {self.expected[0]} / {self.expected[1]}"
-        same = "" if self.expected is None else (": as published" if self.expected == self.counts else ": NOT as published")
+        same = (
+            ""
+            if self.expected is None
+            else (": as published" if self.expected == self.counts else ": NOT as published")
+        )
         out = [f"videos: {self.counts[0]} train / {self.counts[1]} test{told}{same}"]
         out += [f"frames per video: {self.frames[0]} to {self.frames[2]}, median {self.frames[1]}"]
         for label, names in (
@@ -46,7 +50,9 @@ class Findings:
         ):
             out += [f"{label}: {len(names)}"] + [f"    {name}" for name in names[:20]]
             out += [f"    and {len(names) - 20} more"] if len(names) > 20 else []
-        out += [f"byte-identical files: {len(self.duplicates)} groups"] + ["    " + " = ".join(g) for g in self.duplicates[:20]]
+        out += [f"byte-identical files: {len(self.duplicates)} groups"] + [
+            "    " + " = ".join(g) for g in self.duplicates[:20]
+        ]
         out += [f"of these across train and test: {len(self.across)}"] + ["    " + " = ".join(g) for g in self.across]
         out += [f"test clips whose source video, as named, also gave a train clip: {100 * self.shared_sources:.1f} %"]
         return out

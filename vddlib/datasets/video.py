@@ -174,6 +174,7 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
     One thread and no metadata: the same frames give the same bytes.
     """
     import av
+    import cv2
 
     frames = np.ascontiguousarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
@@ -185,8 +186,12 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
         track.height, track.width, track.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         track.thread_count = 1
         track.options = {"crf": str(quality), "preset": "medium", "threads": "1"}
-        for frame in frames:
-            for packet in track.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+        for index, frame in enumerate(frames):
+            # Not left to ffmpeg's scaler: at small widths it gave other bytes for the same frames.
+            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            picture.pts = index
+            for packet in track.encode(picture):
                 container.mux(packet)
         for packet in track.encode():
             container.mux(packet)

@@ -1,0 +1,55 @@
+"""`vdd check` on a made tree with one of everything wrong, and on real video."""
+
+import shutil
+
+from tests.conftest import write_ucf
+from vddlib.datasets.catalog import read
+from vddlib.datasets.check import check, shared_sources
+from vddlib.datasets.video import known_exact
+
+
+def test_everything_wrong_is_named(tmp_path):
+    root = write_ucf(tmp_path / "d", train=3, test=2)
+    videos = root / "UCF-101"
+    shutil.copy(videos / "Red" / "v_Red_g08_c01.mp4", videos / "Red" / "v_Red_g01_c01.mp4")  # train = test
+    shutil.copy(videos / "Blue" / "v_Blue_g08_c01.mp4", videos / "Blue" / "v_Blue_g09_c01.mp4")  # train = train
+    (videos / "Green" / "v_Green_g08_c01.mp4").write_bytes(b"")
+    (videos / "Green" / "v_Green_g09_c01.mp4").unlink()
+    found = check(read(str(root), absent_allowed=True), workers=1)
+    assert not found.sound
+    assert found.counts == (8, 6)
+    assert found.absent == ["Green/v_Green_g09_c01.avi"]
+    assert len(found.unreadable) == 1 and "v_Green_g08_c01.mp4: the file is empty" in found.unreadable[0]
+    assert found.across == [["test/Red/v_Red_g01_c01", "train/Red/v_Red_g08_c01"]]
+    assert found.duplicates == [["test/Red/v_Red_g01_c01", "train/Red/v_Red_g08_c01"],
+                                ["train/Blue/v_Blue_g08_c01", "train/Blue/v_Blue_g09_c01"]]  # fmt: skip
+    text = "\n".join(found.lines())
+    assert "across train and test: 1" in text and "absent: 1" in text
+
+
+def test_a_sound_dataset(tiny_root):
+    dataset = read(str(tiny_root))
+    found = check(dataset, workers=2)
+    assert found.sound and found.frames == (24, 36, 48) and not found.inexact
+    assert known_exact(dataset.train[0].path)
+
+
+def test_shared_sources_counts_leaks_by_name(tmp_path):
+    root = write_ucf(tmp_path / "d", train=2, test=2)
+    assert shared_sources(read(str(root))) == 0
+    lists = root / "ucfTrainTestlist"
+    (lists / "testlist01.txt").write_text("Red/v_Red_g08_c01.avi\nRed/v_Red_g01_c01.avi\n")
+    assert shared_sources(read(str(root))) == 0.5
+
+
+def test_real_videos(real_data, monkeypatch):
+    """The duplicate pair that ucf10's README names is found (on two of its classes, to be quick)."""
+    from vddlib.datasets import catalog, layouts
+
+    listing = layouts.ucf(real_data / "ucf10", classes=("TrampolineJumping",))
+    dataset = catalog.Dataset("trampoline", real_data, listing.classes, listing.train[:30], listing.test[:4])
+    found = check(dataset, workers=1)
+    assert found.sound and not found.inexact and found.across == []
+    assert [
+        ["train/TrampolineJumping/v_TrampolineJumping_g08_c01", "train/TrampolineJumping/v_TrampolineJumping_g12_c05"]
+    ] == (found.duplicates)

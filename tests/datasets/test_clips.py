@@ -1,0 +1,215 @@
+"""Which frames a clip takes, and that the store holds exactly what decoding gives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import ROOT, write_ucf
+from vddlib import artifacts
+from vddlib.datasets import video
+from vddlib.datasets.catalog import read
+from vddlib.datasets.clips import load, standardise, to_pixels
+from vddlib.datasets.geometry import LIGHT, Geometry, geometry
+from vddlib.datasets.store import open_store
+from vddlib.errors import VddError
+
+
+@given(
+    st.integers(1, 700),
+    st.integers(1, 32),
+    st.integers(1, 12),
+    st.sampled_from(["stride", "even", "middle"]),
+    st.data(),
+)
+def test_every_clip_lies_inside_its_video(n, frames, stride, sampling, data):
+    g = Geometry(frames=frames, stride=stride, sampling=sampling)
+    if n < frames:
+        assert g.starts(n) == 0
+        return
+    start = data.draw(st.integers(0, g.starts(n) - 1))
+    wanted = g.indices(n, start, 25.0)
+    assert len(wanted) == frames and wanted.min() >= 0 and wanted.max() < n
+    assert (np.diff(wanted) >= 0).all()
+    assert set(wanted) <= set(g.stored(n, 25.0))
+
+
+def test_the_light_track_is_vdsd_s():
+    assert (LIGHT.frames, LIGHT.size, LIGHT.resize) == (16, 112, (160, 120))
+    assert LIGHT.step(64) == 4 and LIGHT.step(63) == 3 and LIGHT.step(16) == 1
+    assert LIGHT.starts(64) == 4  # 64 - 15 * 4
+
+
+def test_evenly_spaced_and_middle_frames():
+    assert Geometry(frames=4, sampling="even").indices(40, 0).tolist() == [5, 15, 25, 35]
+    g = Geometry(frames=3, sampling="middle", rate=2.0)
+    assert g.indices(100, 0, fps=10.0).tolist() == [45, 50, 55]
+
+
+def test_square_is_a_centre_crop_of_the_resized_frame():
+    frame = np.zeros((1, 240, 320, 3), np.uint8)
+    frame[:, :, 160:] = 255
+    square = LIGHT.square(frame)
+    assert square.shape == (1, 112, 112, 3)
+    assert (square[0, :, :55] == 0).all() and (square[0, :, 57:] == 255).all()
+
+
+def test_the_store_equals_decoding(tiny_root):
+    g = geometry(8, 32, 2)
+    (stored, _), (decoded, _) = load(str(tiny_root), g, workers=1), load(str(tiny_root), g, store=False, workers=1)
+    for i in (0, 7, 17):
+        for epoch in (0, 3):
+            assert np.array_equal(stored.clip(i, epoch=epoch, seed=1), decoded.clip(i, epoch=epoch, seed=1))
+    assert torch.equal(stored.mean, decoded.mean)
+
+
+@pytest.mark.parametrize("sampling", ["even", "middle"])
+def test_the_store_of_fixed_frames_equals_decoding(tiny_root, sampling):
+    g = Geometry(frames=8, size=16, resize=(16, 16), sampling=sampling)
+    (stored, _), (decoded, _) = load(str(tiny_root), g, workers=1), load(str(tiny_root), g, store=False, workers=1)
+    assert all(np.array_equal(stored.clip(i), decoded.clip(i)) for i in range(len(stored)))
+
+
+def test_draws_depend_on_seed_epoch_and_index_alone(tiny):
+    train, test = tiny
+    draws = {(s, e, i): train.draw(i, epoch=e, seed=s) for s in (0, 1) for e in (0, 1, 2) for i in range(len(train))}
+    assert draws == {key: train.draw(key[2], epoch=key[1], seed=key[0]) for key in draws}
+    assert len({draws[0, e, 5] for e in range(3)} | {draws[1, e, 5] for e in range(3)}) > 1
+    assert 0.2 < np.mean([flip for _, flip in draws.values()]) < 0.8
+    assert train.draw(0) != test.draw(0) or train.draw(1) != test.draw(1)
+    part = train.subset([4, 9])
+    assert part.draw(1, epoch=2, seed=1) == train.draw(9, epoch=2, seed=1)
+
+
+def test_a_flipped_clip_is_the_mirror_image(tiny):
+    train, _ = tiny
+    i = next(i for i in range(len(train)) if train.draw(i)[1])
+    assert np.array_equal(train.frames([i], flip=True)[0], train.clip(i)[:, :, ::-1])
+    assert np.array_equal(train.frames([i], flip=False)[0], train.clip(i))
+
+
+def test_batches_are_standardised_by_the_dataset(tiny):
+    train, test = tiny
+    clips, labels = train.batch([0, 6, 12])
+    assert clips.shape == (3, 3, 8, 32, 32) and clips.dtype == torch.float32
+    assert labels.tolist() == [0, 1, 2]
+    alone = train.batch([6])[0][0]
+    assert torch.equal(clips[1], alone)  # a neighbour changes nothing
+    assert torch.equal(train.mean, test.mean)
+    assert np.array_equal(to_pixels(clips, train.mean, train.std), train.frames([0, 6, 12]))
+
+
+@given(st.integers(0, 255), st.floats(0.1, 0.9), st.floats(0.05, 1))
+def test_standardise_is_the_formula(value, mean, std):
+    frames = np.full((1, 2, 3, 3, 3), value, np.uint8)
+    out = standardise(frames, torch.full((3,), mean), torch.full((3,), std))
+    assert out.shape == (1, 3, 2, 3, 3)
+    assert torch.allclose(out, torch.tensor((value / 255 - mean) / std).float(), atol=1e-4)
+
+
+def test_holdout_keeps_sources_apart_and_classes_whole(tiny):
+    train, _ = tiny
+    rest, held = train.holdout(0.3)
+    assert sorted(rest.names + held.names) == sorted(train.names)
+    assert set(held.labels.tolist()) == {0, 1, 2} and len(held) == 6
+    assert held.names == train.holdout(0.3)[1].names != train.holdout(0.3, seed=1)[1].names
+
+
+def test_one_broken_video_in_many_is_skipped_and_named(tmp_path, capsys):
+    root = write_ucf(tmp_path / "d", train=100, test=1, classes=("A", "B"))
+    (root / "UCF-101" / "A" / "v_A_g08_c01.mp4").write_bytes(b"")
+    train, _ = load(str(root), geometry(8, 16, 1), workers=1)
+    assert len(train) == 199 and "A/v_A_g08_c01" not in train.names
+    assert "skipped" in (said := capsys.readouterr().out) and "v_A_g08_c01.mp4: the file is empty" in said
+
+
+def test_over_one_percent_broken_stops(tmp_path):
+    root = write_ucf(tmp_path / "d", train=3, test=1)
+    path = root / "UCF-101" / "Red" / "v_Red_g08_c01.mp4"
+    whole = path.read_bytes()
+    path.write_text("not a video")
+    for store in (True, False):
+        with pytest.raises(VddError, match=r"1 of 12 videos are broken.*v_Red_g08_c01\.mp4"):
+            load(str(root), geometry(8, 16, 1), store=store, workers=1)
+    path.write_bytes(whole)  # mended, it is looked at again
+    assert len(load(str(root), geometry(8, 16, 1), workers=1)[0]) == 9
+
+
+def test_videos_shorter_than_a_clip_are_broken_for_it(tiny_root):
+    with pytest.raises(VddError, match="has 24 frames, a clip needs 40"):
+        load(str(tiny_root), geometry(40, 16, 1), workers=1)
+
+
+def test_a_store_larger_than_the_disk_is_refused_before_it_is_written(tiny_root, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(VddError, match=r"needs 0\.0 GB and 0\.0 GB are free.*VDD_CACHE"):
+        load(str(tiny_root), geometry(8, 32, 2), workers=1)
+    assert not list(artifacts.folder().rglob("frames.u8"))
+
+
+def test_two_processes_fill_what_one_would(tiny_root, monkeypatch, tmp_path):
+    dataset, g = read(str(tiny_root)), geometry(8, 32, 2)
+    one = open_store(dataset, g, workers=1).pixels
+    monkeypatch.setenv("VDD_CACHE", str(tmp_path / "other"))
+    assert np.array_equal(one, open_store(dataset, g, workers=2).pixels)
+
+
+def test_a_killed_build_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    root, cache = write_ucf(tmp_path / "d", train=40, test=2), tmp_path / "cache"
+    monkeypatch.setenv("VDD_CACHE", str(cache))
+    code = (
+        "from vddlib.datasets.clips import load; from vddlib.datasets.geometry import geometry\n"
+        "from vddlib.datasets import store, video; import time\n"
+        "real = video.stream\n"
+        "def slow(path):\n    time.sleep(0.05); yield from real(path)\n"
+        f"video.stream = slow\nload({str(root)!r}, geometry(8, 16, 1), workers=1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "VDD_CACHE": str(cache)})
+    deadline = time.monotonic() + 120
+    flags = []
+    while time.monotonic() < deadline and not (flags and sum(flags[0].read_bytes()) >= 5):
+        flags = list(cache.rglob("done.u8"))
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 5 <= sum(flags[0].read_bytes()) < 126
+    opened = []
+    real = video.stream
+    monkeypatch.setattr(video, "stream", lambda path: opened.append(path) or real(path))
+    train, _ = load(str(root), geometry(8, 16, 1), workers=1)
+    assert 0 < len(opened) <= 126 - 5
+    fresh, _ = load(str(root), geometry(8, 16, 1), store=False, workers=1)
+    assert all(np.array_equal(train.clip(i), fresh.clip(i)) for i in range(0, len(train), 7))
+
+
+def test_artifacts_are_built_once_and_complete(tmp_path):
+    calls = []
+
+    def build(folder):
+        calls.append(1)
+        (folder / "x").write_text("x")
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.get("thing", {"a": 1}, build)
+    place = artifacts.get("thing", {"a": 1}, build)
+    assert artifacts.get("thing", {"a": 1}, build) == place and len(calls) == 2
+    assert json.loads((place / "key.json").read_text()) == {"a": 1}
+    assert artifacts.get("thing", {"a": 2}, build) != place
+
+
+def test_code_digest_ignores_comments_and_docstrings(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in {"one": "x = 1\n", "two": '"""Doc."""\nx = 1  # why\n', "three": "x = 2\n"}.items():
+        (tmp_path / f"vdd_digest_{name}.py").write_text(text)
+    one, two, three = (artifacts.code_digest(f"vdd_digest_{name}") for name in ("one", "two", "three"))
+    assert one == two != three

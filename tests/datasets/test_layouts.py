@@ -1,0 +1,156 @@
+"""Small made trees in the layouts of the five real datasets."""
+
+import json
+
+import pytest
+
+from tests.conftest import write_ucf
+from vddlib.datasets import catalog, layouts
+from vddlib.errors import VddError
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def test_ucf_matches_by_stem_and_keeps_the_official_labels(tiny_root):
+    listing = layouts.ucf(tiny_root)
+    assert listing.classes == ("Red", "Green", "Blue")
+    assert (len(listing.train), len(listing.test), listing.absent) == (18, 9, ())
+    assert {e.label for e in listing.train if e.name.startswith("Blue/")} == {2}
+    assert listing.train[0].path.suffix == ".mp4" and listing.train[0].name == "Red/v_Red_g08_c01"
+
+
+def test_ucf_restricted_relabels_in_the_order_given(tiny_root):
+    listing = layouts.ucf(tiny_root, classes=("Blue", "Red"))
+    assert listing.classes == ("Blue", "Red") and len(listing.train) == 12
+    assert {e.label for e in listing.test if e.name.startswith("Blue/")} == {0}
+
+
+def test_miniucf_is_found_in_a_full_ucf101(tmp_path, monkeypatch):
+    names = (*catalog.MINIUCF, "YoYo")
+    root = tmp_path / "UCF101"
+    lists = root / "UCF101TrainTestSplits-RecognitionTask" / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    (lists / "classInd.txt").write_text("".join(f"{i} {n}\n" for i, n in enumerate(names, 1)))
+    (lists / "trainlist01.txt").write_text("".join(f"{n}/v_{n}_g08_c01.avi {i}\n" for i, n in enumerate(names, 1)))
+    (lists / "testlist01.txt").write_text("".join(f"{n}/v_{n}_g01_c01.avi\n" for n in names))
+    for n in names:
+        touch(root / "UCF-101" / n / f"v_{n}_g08_c01.avi")
+        touch(root / "UCF-101" / n / f"v_{n}_g01_c01.avi")
+    monkeypatch.setenv("VDD_DATA", str(tmp_path))
+    mini, full = catalog.read("miniucf"), catalog.read("ucf101")
+    assert (len(mini.classes), len(mini.train), len(mini.test)) == (50, 50, 50)
+    assert len(full.classes) == 51 and "YoYo" in full.classes
+    assert mini.fingerprint != full.fingerprint
+
+
+def hmdb_tree(root):
+    for name in ("brush_hair", "wave"):
+        lines = []
+        for i in range(7):
+            touch(root / "hmdb51_org" / name / f"src{i}_{name}_#{i}.avi")
+            lines.append(f"src{i}_{name}_#{i}.avi {(1, 1, 1, 2, 2, 0, 0)[i]} ")
+        path = root / "testTrainMulti_7030_splits" / f"{name}_test_split1.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_hmdb_official_and_leaky(tmp_path):
+    official, leaky = layouts.hmdb(hmdb_tree(tmp_path)), layouts.hmdb(tmp_path, leftovers_in_train=True)
+    assert official.classes == ("brush_hair", "wave")
+    assert (len(official.train), len(official.test)) == (6, 4)
+    assert (len(leaky.train), len(leaky.test)) == (10, 4)
+    assert {e.name for e in official.train} < {e.name for e in leaky.train}
+    assert "LEAK" in catalog.spec("hmdb51-vdsd").notes
+
+
+def test_hmdb_with_a_broken_line(tmp_path):
+    (hmdb_tree(tmp_path) / "testTrainMulti_7030_splits" / "wave_test_split1.txt").write_text("clip.avi 7\n")
+    with pytest.raises(VddError, match="wave_test_split1.txt, line 1"):
+        layouts.hmdb(tmp_path)
+
+
+def test_kinetics_with_spaces_underscores_flat_files_and_absent_videos(tmp_path):
+    head = "label,youtube_id,time_start,time_end,split\n"
+    train = "abseiling,aaa,0,10,train\nair drumming,bbb,5,15,train\nair drumming,gone,5,15,train\n"
+    (tmp_path / "train.csv").write_text(head + train)
+    (tmp_path / "val.csv").write_text(head + "air drumming,ccc,1,11,val\n")
+    touch(tmp_path / "train" / "abseiling" / "aaa_000000_000010.mp4")
+    touch(tmp_path / "train" / "air_drumming" / "bbb_000005_000015.mp4")
+    touch(tmp_path / "val" / "ccc_000001_000011.mp4")
+    listing = layouts.kinetics(tmp_path)
+    assert listing.classes == ("abseiling", "air drumming")
+    assert [e.label for e in listing.train] == [0, 1] and [e.label for e in listing.test] == [1]
+    assert listing.absent == ("train/air drumming/gone_000005_000015.mp4",)
+    (tmp_path / "val.csv").write_text("name,id\nx,y\n")
+    with pytest.raises(VddError, match="no column 'label'"):
+        layouts.kinetics(tmp_path)
+
+
+def test_ssv2_templates_lose_their_brackets(tmp_path):
+    (tmp_path / "labels").mkdir()
+    labels = {"Pushing something from left to right": "1", "Holding something": "0"}
+    (tmp_path / "labels" / "labels.json").write_text(json.dumps(labels))
+    item = {"id": "7", "label": "pushing a cup", "template": "Pushing [something] from left to right"}
+    (tmp_path / "labels" / "train.json").write_text(json.dumps([item]))
+    rows = [{"id": "8", "template": "Holding [something]"}, {"id": "9", "template": "Holding [something]"}]
+    (tmp_path / "labels" / "validation.json").write_text(json.dumps(rows))
+    touch(tmp_path / "20bn-something-something-v2" / "7.webm")
+    touch(tmp_path / "20bn-something-something-v2" / "8.webm")
+    listing = layouts.ssv2(tmp_path)
+    assert listing.classes == ("Holding something", "Pushing something from left to right")
+    assert [e.label for e in listing.train] == [1] and [e.label for e in listing.test] == [0]
+    assert listing.absent == ("9.webm",)
+
+
+def test_class_folders_split_by_source_video(tmp_path):
+    for name in ("a", "b"):
+        for group in range(6):
+            for clip in range(3):
+                touch(tmp_path / name / f"v_{name}_g{group:02d}_c{clip:02d}.mp4")
+    listing = layouts.class_folders(tmp_path)
+    sources = [{layouts.source_of(e.name) for e in part} for part in (listing.train, listing.test)]
+    assert not sources[0] & sources[1]
+    assert len(listing.train) + len(listing.test) == 36 and 6 <= len(listing.test) <= 18
+    assert listing == layouts.class_folders(tmp_path)
+    assert listing != layouts.class_folders(tmp_path, seed=1)
+
+
+def test_a_folder_is_a_dataset_by_its_path(tiny_root):
+    dataset = catalog.read(str(tiny_root))
+    assert (dataset.name, len(dataset.train), len(dataset.test)) == ("tiny", 18, 9)
+
+
+def test_lists_that_name_absent_videos(tmp_path):
+    root = write_ucf(tmp_path / "d", train=2, test=1)
+    (root / "UCF-101" / "Green" / "v_Green_g08_c01.mp4").unlink()
+    with pytest.raises(VddError, match=r"1 videos that are not there, first Green/v_Green_g08_c01\.avi"):
+        catalog.read(str(root))
+    (root / "ucfTrainTestlist" / "testlist01.txt").write_text("nonsense\n")
+    with pytest.raises(VddError, match=r"testlist01.txt, line 1"):
+        catalog.read(str(root))
+
+
+def test_where_nothing_is(tmp_path, monkeypatch):
+    with pytest.raises(VddError, match="VDD_DATA is not set"):
+        catalog.read("ucf101")
+    monkeypatch.setenv("VDD_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(VddError, match="no such folder"):
+        catalog.read("ucf101")
+    monkeypatch.setenv("VDD_DATA", str(tmp_path))
+    with pytest.raises(VddError, match=r"hmdb51: not found under VDD_DATA.*download"):
+        catalog.read("hmdb51")
+    with pytest.raises(VddError, match="did you mean 'miniucf'"):
+        catalog.read("minucf")
+    with pytest.raises(VddError, match="fewer than two class folders"):
+        catalog.read(str(tmp_path))
+
+
+def test_the_real_split_is_as_published(real_data):
+    dataset = catalog.read("ucf10")
+    assert (len(dataset.train), len(dataset.test)) == dataset.spec.counts
+    assert dataset.classes == catalog.UCF10
