@@ -50,6 +50,6 @@ def test_real_videos(real_data, monkeypatch):
     dataset = catalog.Dataset("trampoline", real_data, listing.classes, listing.train[:30], listing.test[:4])
     found = check(dataset, workers=1)
     assert found.sound and not found.inexact and found.across == []
-    assert [
+    assert (found.duplicates) == [
         ["train/TrampolineJumping/v_TrampolineJumping_g08_c01", "train/TrampolineJumping/v_TrampolineJumping_g12_c05"]
-    ] == (found.duplicates)
+    ]

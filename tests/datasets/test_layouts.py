@@ -70,7 +70,7 @@ def test_hmdb_official_and_leaky(tmp_path):
 
 def test_hmdb_with_a_broken_line(tmp_path):
     (hmdb_tree(tmp_path) / "testTrainMulti_7030_splits" / "wave_test_split1.txt").write_text("clip.avi 7\n")
-    with pytest.raises(VddError, match="wave_test_split1.txt, line 1"):
+    with pytest.raises(VddError, match=r"wave_test_split1\.txt, line 1"):
         layouts.hmdb(tmp_path)
 
 

@@ -185,11 +185,10 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
         track = container.add_stream("libx264", rate=round(fps))
         track.height, track.width, track.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         track.thread_count = 1
-        track.options = {"crf": str(quality), "preset": "medium", "threads": "1"}
+        # No B-frames, no macroblock tree: x264's lookahead for both made other bytes of the same frames from run to run.
+        track.options = {"crf": str(quality), "preset": "medium", "threads": "1", "bf": "0", "x264-params": "no-mbtree=1"}
         for index, frame in enumerate(frames):
-            # Not left to ffmpeg's scaler: at small widths it gave other bytes for the same frames.
-            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
-            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            picture = av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
             picture.pts = index
             for packet in track.encode(picture):
                 container.mux(packet)
