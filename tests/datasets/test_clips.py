@@ -115,6 +115,24 @@ def test_standardise_is_the_formula(value, mean, std):
     assert torch.allclose(out, torch.tensor((value / 255 - mean) / std).float(), atol=1e-4)
 
 
+def test_still_clips_repeat_one_frame(tiny):
+    train, _ = tiny
+    frames = train.still().frames([2, 9], epoch=1, flip=True)
+    assert (frames == frames[:, :1]).all()
+    assert np.array_equal(frames[:, 0], train.frames([2, 9], epoch=1, flip=True)[:, 0])
+    assert train.still().state() != train.state()
+
+
+def test_only_some_classes(tiny):
+    train, _ = tiny
+    part = train.only(["Blue", "Red"])
+    assert part.classes == ("Blue", "Red") and part.labels.tolist() == [0] * 6 + [1] * 6
+    assert all(name.startswith("Blue/") for name in part.names[:6])
+    assert len({artifacts.digest(c.state()) for c in (part, train, train.only(["Red", "Blue"]), train.still())}) == 4
+    with pytest.raises(VddError, match="tiny has no class 'Pink'"):
+        train.only(["Pink"])
+
+
 def test_holdout_keeps_sources_apart_and_classes_whole(tiny):
     train, _ = tiny
     rest, held = train.holdout(0.3)

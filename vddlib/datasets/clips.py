@@ -27,6 +27,7 @@ class Clips(torch.utils.data.Dataset):
         self.dataset, self.fingerprint, self.part = dataset.name, dataset.fingerprint, part
         self.classes, self.geometry = dataset.classes, geometry
         self.mean, self.std = torch.zeros(3), torch.ones(3)
+        self._still, self._whole = False, True
         self._store, self._rows, self._entries = store, rows, getattr(dataset, part)
         self._index = np.array([i for i, row in enumerate(rows) if not row.broken], np.int64)
         self.labels = torch.tensor([self._entries[i].label for i in self._index], dtype=torch.int64)
@@ -83,6 +84,8 @@ class Clips(torch.utils.data.Dataset):
                 start, flipped = self.draw(i, epoch=epoch, seed=seed)
                 frames = self.clip(i, start=start)
                 out[place] = frames[:, :, ::-1] if flip and flipped else frames
+        if self._still:
+            out[:] = out[:, :1]
         return out
 
     def standardise(self, frames: np.ndarray | Tensor) -> Tensor:
@@ -100,12 +103,32 @@ class Clips(torch.utils.data.Dataset):
         """Indices ``int64`` of the videos of one class."""
         return torch.nonzero(self.labels == label).flatten()
 
-    def subset(self, indices: Sequence[int]) -> "Clips":
-        """The same clips, restricted to `indices`; each video keeps the draws it has in the whole."""
+    def _copy(self) -> "Clips":
         part = object.__new__(Clips)
         part.__dict__.update(self.__dict__)
-        indices = torch.as_tensor(indices)
+        return part
+
+    def subset(self, indices: Sequence[int]) -> "Clips":
+        """The same clips, restricted to `indices`; each video keeps the draws it has in the whole."""
+        part, indices = self._copy(), torch.as_tensor(indices)
         part._index, part.labels = self._index[indices.numpy()], self.labels[indices]
+        return part
+
+    def still(self) -> "Clips":
+        """The same clips with their first frame repeated along time: all that a model without motion can see."""
+        part = self._copy()
+        part._still = True
+        return part
+
+    def only(self, classes: Sequence[str]) -> "Clips":
+        """The clips of these classes, labelled in the order given. Raises VddError for a class that is not there."""
+        if unknown := [name for name in classes if name not in self.classes]:
+            raise VddError(f"{self.dataset} has no class {unknown[0]!r}; it has {', '.join(self.classes)}")
+        old = [self.classes.index(name) for name in classes]
+        chosen = torch.cat([self.of_class(label) for label in old])
+        part = self.subset(chosen)
+        part.classes, part._whole = tuple(classes), False
+        part.labels = torch.tensor([old.index(int(label)) for label in self.labels[chosen]], dtype=torch.int64)
         return part
 
     def holdout(self, share: float = 0.2, seed: int = 0) -> tuple["Clips", "Clips"]:
@@ -125,13 +148,11 @@ class Clips(torch.utils.data.Dataset):
 
     def state(self) -> dict:
         """What determines these clips, for cache keys and records."""
-        videos = artifacts.digest(self._index.tolist())
-        return {
-            "dataset": self.fingerprint,
-            "part": self.part,
-            "videos": videos,
-            "geometry": self.geometry.model_dump(),
-        }
+        state = {"dataset": self.fingerprint, "part": self.part, "geometry": self.geometry.model_dump()}
+        state["videos"] = artifacts.digest(self._index.tolist())
+        if not self._whole:
+            state["classes"] = self.classes
+        return state | ({"still": True} if self._still else {})
 
 
 def standardise(frames: np.ndarray | Tensor, mean: Tensor, std: Tensor) -> Tensor:
