@@ -121,9 +121,17 @@ def test__record__parallel_writers_lose_nothing(run):
 # ---- gather, load
 
 
+def finish(root, name: str, variant: str = "records") -> None:
+    """What the runner leaves of a run that ended whole: its provenance, beside the params file it came from."""
+    (root / "runs" / "quick" / name / f"{variant}.json").write_text("{}")
+    (root / "params" / "quick" / name).mkdir(parents=True, exist_ok=True)
+    (root / "params" / "quick" / name / f"{variant}.yaml").write_text("ipc: 1\n")
+
+
 def write(root, name: str, rows: list[dict], monkeypatch) -> None:
     monkeypatch.setenv("VDD_RUN", str(root / "runs" / "quick" / name))
     results.record(rows)
+    finish(root, name)
 
 
 def test__gather__is_the_same_whatever_the_order(tmp_path, monkeypatch):
@@ -171,9 +179,19 @@ def test__gather__skips_partial_runs_and_says_when_empty(tmp_path, monkeypatch):
         results.load("quick", tmp_path)
 
 
+def test__gather__forgets_runs_whose_params_are_gone(tmp_path, monkeypatch):
+    write(tmp_path, "03_coresets", [row()], monkeypatch)
+    write(tmp_path, "04_dm", [row(method="dm")], monkeypatch)
+    assert len(results.gather("quick", tmp_path)) == 2
+    (tmp_path / "params/quick/04_dm/records.yaml").unlink()
+    assert results.gather("quick", tmp_path)["method"].tolist() == ["random"]
+
+
 def test__gather__refuses_a_file_that_is_not_records(tmp_path, monkeypatch):
     write(tmp_path, "03_coresets", [row()], monkeypatch)
     (tmp_path / "runs/quick/03_coresets/other.csv").write_text("a,b\n1,2\n")
+    assert len(results.gather("quick", tmp_path)) == 1  # no run ended there
+    finish(tmp_path, "03_coresets", "other")
     with pytest.raises(VddError, match=r"other.csv is not a records file"):
         results.gather("quick", tmp_path)
 

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.patches import Polygon
 
 from vddlib.errors import VddError
-from vddlib.style import GREY, INK, SPLITS, Drawing, drawing, styled, tint
+from vddlib.schema import display
+from vddlib.style import GREY, INK, SPLITS, Drawing, colour, drawing, styled, tint
 
 LINES = ["#0072B2", "#D55E00", "#117733", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#999933"]
 KINDS = {"Conv": "#0072B2", "Pool": "#E69F00", "Linear": "#117733", "GRU": "#AA4499", "LSTM": "#AA4499"}
@@ -41,6 +42,30 @@ def filmstrip(clips: np.ndarray, titles: Sequence[str] | None = None, columns: i
     ax.set_yticks(np.arange(count) * (height + gap) + height / 2, titles if titles is not None else [""] * count)
     ax.set_xticks(np.arange(len(chosen)) * (width + gap) + width / 2, [str(frame) for frame in chosen])
     ax.set_xlabel("frame of the clip")
+    return fig
+
+
+@styled
+def chosen_in_plane(points: np.ndarray, chosen: Mapping[str, Sequence[int]]) -> Drawing:
+    """Candidates of one class in a plane, and which of them each method chose, in what order.
+
+    points: float [N, 2]; chosen: method name -> indices into them, first chosen first.
+    """
+    points = np.asarray(points, float)
+    fig = drawing(2.6 * len(chosen) + 0.3, 2.9)
+    for number, (method, indices) in enumerate(chosen.items()):
+        ax = fig.add_subplot(1, len(chosen), number + 1)
+        ax.plot(*points.T, "o", color=tint(GREY, 0.55), ms=3.5)
+        ax.plot(*points.mean(0), "+", color=INK, ms=9, mew=1.4)
+        picked = points[list(indices)]
+        ax.plot(*picked.T, "o", color=colour(method), ms=7)
+        for order, point in enumerate(picked, 1):
+            ax.annotate(str(order), point, (5, 4), textcoords="offset points", fontsize=8, color=INK)
+        ax.set_title(display(method))
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.grid(False)
+    fig.supxlabel("candidates of one class; + is their mean, numbers the order of choice", fontsize=8, color=GREY)
     return fig
 
 

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from vddlib.drawings import class_counts, confusion, filmstrip, frame_sampling, layer_diagram, losses
+from vddlib.drawings import chosen_in_plane, class_counts, confusion, filmstrip, frame_sampling, layer_diagram, losses
 from vddlib.errors import VddError
 from vddlib.schema import chance, display, method_rank
 from vddlib.style import GREY, INK, Drawing, colour, drawing, marker, save, styled, tint
@@ -21,6 +21,7 @@ __all__ = [
     "accuracy_by_ipc",
     "accuracy_by_method",
     "accuracy_by_time",
+    "chosen_in_plane",
     "class_counts",
     "colour",
     "confusion",

@@ -69,11 +69,12 @@ def record(rows: dict | Iterable[dict]) -> Path:
 def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     """Collect the records of every finished run of a scale (`runs/SCALE/*/*.csv`) into `figures/SCALE/records.csv`.
 
-    A row that two runs measured alike counts once, whatever its times; rows that disagree raise VddError.
+    A row that two runs measured alike counts once, whatever its times; rows that disagree raise VddError. Runs that did
+    not end whole, or whose params file is gone, do not count.
     """
     root = Path(root) if root else project_root()
     runs = root / "runs" / scale
-    paths = [p for p in sorted(runs.glob("*/*.csv")) if not any(part.startswith(".") for part in p.parts[-2:])]
+    paths = [path for path in sorted(runs.glob("*/*.csv")) if _counts(path, root / "params" / scale)]
     parts = [read(path).assign(_path=path.relative_to(root).as_posix()) for path in paths]
     if not sum(map(len, parts)):
         raise VddError(f"no records under {runs}: run `uv run snakemake --cores all {scale}` first")
@@ -82,6 +83,12 @@ def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     table = table.drop_duplicates(_key(table), keep="first").drop(columns="_path")
     write_atomic(root / "figures" / scale / "records.csv", to_csv(table))
     return load(scale, root)
+
+
+def _counts(path: Path, params: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts[-2:])
+    wanted = (params / path.parent.name / f"{path.stem}.yaml").is_file()
+    return not hidden and wanted and path.with_suffix(".json").is_file()
 
 
 def load(scale: str, root: str | Path | None = None) -> pd.DataFrame:

@@ -1,10 +1,10 @@
 """Results: records on disk, queries over them, and tables beside the published numbers. One door to four small rooms.
 
-    record(row)            a notebook's evaluated student       -> $VDD_RUN/records.csv
-    gather("quick")        every run's records                  -> figures/quick/records.csv
-    load, summarise        the gathered records; mean, std and n over seeds
-    compare(df)            ours beside published
-    main_table("quick")    methods x IPC                        -> figures/quick/table.{md,csv,tex,json}
+record(row)            a notebook's evaluated student       -> $VDD_RUN/records.csv
+gather("quick")        every run's records                  -> figures/quick/records.csv
+load, summarise        the gathered records; mean, std and n over seeds
+compare(df)            ours beside published
+main_table("quick")    methods x IPC                        -> figures/quick/table.{md,csv,tex,json}
 """
 
 from vddlib.main_table import main_table

@@ -186,7 +186,13 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
         track.height, track.width, track.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         track.thread_count = 1
         # No B-frames, no macroblock tree: x264's lookahead for both made other bytes of the same frames from run to run.
-        track.options = {"crf": str(quality), "preset": "medium", "threads": "1", "bf": "0", "x264-params": "no-mbtree=1"}
+        track.options = {
+            "crf": str(quality),
+            "preset": "medium",
+            "threads": "1",
+            "bf": "0",
+            "x264-params": "no-mbtree=1",
+        }
         for index, frame in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
             picture.pts = index

@@ -1,0 +1,93 @@
+# One job per params file on disk, then the tables and figures of that scale:
+#
+#     uv run snakemake --cores all quick      also smoke, ucf10, paper; quick is the default
+#     uv run snakemake -n paper               lists the whole grid
+#     uv run snakemake --cores all --keep-going ucf10     goes on with independent jobs when one fails
+#
+# params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/run.py). The files
+# under figures/ are committed, so they are no rule's output: Snakemake would delete them before a run and after a failure.
+# When something reruns is said in profiles/default/config.yaml.
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCALES = ["quick", "smoke", "ucf10", "paper"]
+TABLES = "20_tables_and_figures"
+ASKED = [scale for scale in SCALES if scale in sys.argv]
+VDD = f'"{sys.executable}" -m vddlib.cli run --quiet'
+
+for scale in ASKED:
+    if not any(Path("params", scale).glob("*/*.yaml")):
+        raise WorkflowError(f"nothing to run: there is no params/{scale}/NOTEBOOK/VARIANT.yaml")
+
+
+def records(scale, tables=False):
+    """The provenance of every run of a scale, which is written when the run is whole."""
+    found = sorted(Path("params", scale).glob("*/*.yaml"))
+    return [f"runs/{scale}/{p.parent.name}/{p.stem}.json" for p in found if (p.parent.name == TABLES) == tables]
+
+
+def cores(wildcards):
+    return 4 if wildcards.scale == "paper" else 1
+
+
+wildcard_constraints:
+    scale="|".join(SCALES),
+    notebook="[^/]+",
+    variant="[^/]+",
+
+
+ruleorder: tables > run
+
+
+for scale in SCALES:
+
+    rule:
+        name:
+            scale
+        input:
+            records(scale),
+            records(scale, tables=True),
+        message:
+            "all of it is there"
+
+
+rule run:
+    input:
+        notebook="notebooks/{notebook}.ipynb",
+        params="params/{scale}/{notebook}/{variant}.yaml",
+    output:
+        "runs/{scale}/{notebook}/{variant}.json",
+    threads: cores
+    resources:
+        gpu=lambda wildcards: int(wildcards.scale == "paper"),
+    message:
+        "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}"
+    shell:
+        "{VDD} --threads {threads} {input.notebook:q} {input.params:q}"
+
+
+use rule run as tables with:
+    input:
+        notebook=f"notebooks/{TABLES}.ipynb",
+        params=f"params/{{scale}}/{TABLES}/{{variant}}.yaml",
+        records=lambda wildcards: records(wildcards.scale),
+    output:
+        f"runs/{{scale}}/{TABLES}/{{variant}}.json",
+    message:
+        f"{{wildcards.scale}}/{TABLES}/{{wildcards.variant}}"
+
+
+onsuccess:
+    for scale in ASKED or SCALES[:1]:
+        print(f"\nTables and figures: figures/{scale}/    executed notebooks: runs/{scale}/\n")
+        table = Path("figures", scale, "table.md")
+        if table.is_file():
+            print(table.read_text())
+
+
+onerror:
+    print("\nA run failed; what it printed is beside it under runs/, in its .log and .failed.ipynb.")
+    print("Mended, the same command goes on from there; --keep-going first finishes the runs that can be.")

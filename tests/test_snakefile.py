@@ -1,0 +1,90 @@
+"""The real Snakefile over a tiny project: what runs, what reruns, what is listed."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytest.importorskip("snakemake")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Two runs and the tables at quick, one run at paper."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "Snakefile", root)
+    shutil.copytree(ROOT / "profiles", root / "profiles")
+    (root / "pyproject.toml").write_text("")
+    table = "from pathlib import Path\nPath('figures/quick').mkdir(parents=True, exist_ok=True)\n"
+    table += "Path('figures/quick/table.md').write_text('| a table |')"
+    for name, source in {"11_tiny": "print(ipc)", "20_tables_and_figures": table}.items():
+        cells = [nbformat.v4.new_code_cell("ipc = 1"), nbformat.v4.new_code_cell(source)]
+        cells[0].metadata.tags = ["parameters"]
+        (root / "notebooks").mkdir(exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "notebooks" / f"{name}.ipynb")
+    for place in ("quick/11_tiny/one", "quick/11_tiny/two", "quick/20_tables_and_figures/all", "paper/11_tiny/big"):
+        path = root / "params" / f"{place}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("ipc: 3")
+    return root
+
+
+def snakemake(project, *arguments):
+    """Exit code, everything printed."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=project, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
+def ran(printed):
+    """The runs that were announced, in no order."""
+    return sorted(line.split(": ")[1] for line in printed.splitlines() if line.startswith("Job ") and "/" in line)
+
+
+def test_quick_runs_everything_once_and_reruns_what_was_touched(project):
+    code, printed = snakemake(project)  # quick is the default
+    assert code == 0, printed
+    assert ran(printed) == ["quick/11_tiny/one", "quick/11_tiny/two", "quick/20_tables_and_figures/all"]
+    assert "figures/quick/" in printed and "| a table |" in printed
+
+    assert "Nothing to be done" in snakemake(project, "quick")[1]
+    with (project / "Snakefile").open("a") as file:
+        file.write('\nVDD += " --threads 1"\n')
+    assert "Nothing to be done" in snakemake(project, "quick")[1], "changed code reruns nothing by itself"
+
+    (project / "params/quick/11_tiny/two.yaml").touch()
+    before = (project / "runs/quick/11_tiny/one.json").read_bytes()
+    code, printed = snakemake(project, "quick")
+    assert code == 0, printed
+    assert ran(printed) == ["quick/11_tiny/two", "quick/20_tables_and_figures/all"]
+    assert (project / "runs/quick/11_tiny/one.json").read_bytes() == before
+    assert "Nothing to be done" in snakemake(project, "quick")[1]
+
+
+def test_dry_run_lists_the_grid(project):
+    code, printed = snakemake(project, "-n", "paper")
+    assert code == 0 and ran(printed) == ["paper/11_tiny/big"]
+    assert not (project / "runs/paper").exists()
+
+
+def test_scale_without_params(project):
+    code, printed = snakemake(project, "-n", "ucf10")
+    assert code != 0 and "there is no params/ucf10/NOTEBOOK/VARIANT.yaml" in printed
+
+
+def test_failed_run_fails_the_batch_and_keeps_committed_figures(project):
+    figure = project / "figures/smoke/records.csv"
+    figure.parent.mkdir(parents=True)
+    figure.write_text("committed")
+    for place in ("smoke/11_tiny/bad", "smoke/20_tables_and_figures/all"):
+        path = project / "params" / f"{place}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text("ipcs: 3")
+    code, printed = snakemake(project, "smoke")
+    assert code != 0 and "unknown parameter 'ipcs' (did you mean 'ipc'?)" in printed
+    assert figure.read_text() == "committed"
+    assert not list(project.glob("runs/smoke/*/*"))

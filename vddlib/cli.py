@@ -1,0 +1,101 @@
+"""The command `vdd`. Whatever is heavy is imported by the command that needs it."""
+
+import errno
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from vddlib.errors import VddError
+
+
+class _OneLine(TyperGroup):
+    """What a user can mend is said in one line on stderr, without a traceback."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except VddError as error:
+            code = 2
+            typer.echo(f"vdd: {error}", err=True)
+        except KeyboardInterrupt as stop:
+            code = 128 + getattr(stop, "signum", 2)
+            typer.echo("vdd: stopped; nothing half-written is left, so the same command starts afresh", err=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+                raise
+            code = 2
+            where = f" while writing {error.filename}" if error.filename else ""
+            typer.echo(f"vdd: the disk is full{where}; free some space and run the same command again", err=True)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(cls=_OneLine, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def vdd():
+    """Video dataset distillation, reproduced."""
+
+
+@app.command()
+def run(
+    notebook: Annotated[Path, typer.Argument(help="for example notebooks/11_tsgf.ipynb")],
+    params: Annotated[Path, typer.Argument(help="for example params/quick/11_tsgf/motions_ipc5.yaml")],
+    output: Annotated[
+        Path | None, typer.Option(help="the executed copy  [default: runs/SCALE/NOTEBOOK/VARIANT.ipynb]")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="threads of numerical libraries")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="a line now and then; the .log has them all")] = False,
+):
+    """Execute one notebook with one params file, into runs/."""
+    from vddlib import run as runner
+
+    runner.run(notebook, params, output, threads=threads, quiet=quiet)
+
+
+@app.command()
+def datasets():
+    """Show each dataset: what it is, whether it is here, and how to get it."""
+    import os
+
+    from vddlib.datasets import catalog
+
+    typer.echo(
+        f"VDD_DATA = {os.environ.get('VDD_DATA') or '(not set; point it at the folder that holds your datasets)'}\n"
+    )
+    for name, entry in catalog.CATALOG.items():
+        try:
+            found = name == "motions" or catalog.locate(entry)
+            here = "embedded" if name == "motions" else f"here: {found}"
+        except VddError:
+            here = "not here"
+        typer.echo(f"{name:12} {here}")
+        train, test = entry.counts
+        typer.echo(f"{'':12} {entry.about}; {entry.num_classes} classes, {train} train / {test} test videos")
+        if entry.notes:
+            typer.echo(f"{'':12} note: {entry.notes}")
+        if here == "not here":
+            typer.echo(f"{'':12} to get it: {entry.get}")
+    typer.echo("\nAny folder in UCF101's layout, or of class folders alone, is a dataset by its path.")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="a dataset of `vdd datasets`, or the path of a folder")],
+    workers: Annotated[int | None, typer.Option(help="parallel processes  [default: one per core]")] = None,
+):
+    """Verify a dataset: counts, every video opened, seeking exact, duplicates. Exit code 1 where it is not whole."""
+    from vddlib.datasets import catalog
+    from vddlib.datasets.check import check as examine
+
+    found = examine(catalog.read(name, absent_allowed=True), workers)
+    for line in found.lines():
+        typer.echo(line)
+    typer.echo(f"{name}: " + ("sound" if found.sound else "NOT sound, see above"))
+    raise typer.Exit(0 if found.sound else 1)
+
+
+if __name__ == "__main__":
+    app()
