@@ -39,6 +39,14 @@ def test_metrics_where_little_can_be_said():
     assert np.isnan(metrics(torch.eye(3)[:1], torch.tensor([0]))["auc"])
 
 
+def test_a_diverged_student_counts_as_guessing(tiny):
+    train, test = tiny
+    nothing = metrics(torch.full((6, 3), torch.nan), torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert nothing["top1"] == pytest.approx(100 / 3) and nothing["auc"] == pytest.approx(50)
+    report = evaluate(Random().distill(train, 1), test, protocol("A", epochs=9, lr=1e6), seeds=[0], network=SMALL)
+    assert report.rows[0]["diverged_at"] >= 1 and report.values()[0] == pytest.approx(100 / 3)
+
+
 def test_protocols_are_those_of_the_literature():
     a = PROTOCOLS["A"]
     assert (a.student, a.labels, a.augmentation, a.test_passes) == ("minic3d", "hard", (), 3)

@@ -130,6 +130,12 @@ def test_teacher_gives_the_targets_of_each_view(tiny):
     assert same(before, teacher.state_dict())
 
 
+def test_a_diverged_student_says_so_and_stops(tiny, capsys):
+    _, log = run(Random().distill(tiny[0], 1), recipe=Recipe(epochs=50, lr=1e6, batch_size=8))
+    assert log.diverged_at is not None and len(log.loss) == log.diverged_at < 50
+    assert "diverged in epoch" in capsys.readouterr().out
+
+
 def test_bad_input():
     with pytest.raises(ValidationError):
         Recipe(lr=-1)

@@ -82,10 +82,15 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
                 shutil.rmtree(place, ignore_errors=True)
                 partial.rename(place)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise VddError(
                 f"{place.parent}: the disk is full; free some space (or set VDD_CACHE) and run again"
             ) from None
+        if (
+            error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+            and not place.parent.is_dir()
+        ):
+            raise VddError(f"{place.parent}: the cache cannot be written ({error.strerror}); set VDD_CACHE") from None
         raise
     return place
 

@@ -134,7 +134,7 @@ def metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
     from torchmetrics.functional.classification import multiclass_accuracy, multiclass_auroc, multiclass_f1_score
 
     classes = logits.shape[1]
-    scores = logits.float().softmax(1)
+    scores = logits.float().nan_to_num().softmax(1)  # a diverged student guesses
     present = torch.unique(labels)
     auc = (
         multiclass_auroc(scores, labels, classes, average="none")[present]
@@ -220,6 +220,8 @@ def evaluate(
         row = _row(distilled, test, chosen, network, teacher, seed, student, numbers, place)
         if student.watched:
             row["top1_best_on_test"] = max(note["top1"] for note in student.watched)
+        if student.log.diverged_at:
+            row["diverged_at"] = student.log.diverged_at
         rows.append(row)
         logits.append(last)
         ipc = f" IPC {row['ipc']}" if row["ipc"] else ""

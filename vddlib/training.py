@@ -1,5 +1,6 @@
 """The one fit loop: students, teachers and experts all learn here."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -59,12 +60,16 @@ class Source(Protocol):
 
 @dataclass
 class FitLog:
-    """What training left behind: mean loss and accuracy (percent, on the training clips) per epoch, seconds, peak MB."""
+    """What training left behind: mean loss and accuracy (percent, on the training clips) per epoch, seconds, peak MB.
+
+    `diverged_at` is the epoch (from 1) whose loss was no longer finite; training ends there.
+    """
 
     loss: list[float] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
+    diverged_at: int | None = None
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -171,10 +176,17 @@ def fit(
         if on_epoch is not None:
             on_epoch(epoch, model)
             model.train()
+        if not math.isfinite(log.loss[-1]):
+            log.diverged_at = epoch + 1
+            say(
+                f"{what}: diverged in epoch {epoch + 1} (loss {log.loss[-1]}) at lr {recipe.rate(epoch):g}; try a lower rate"
+            )
         log.seconds = earlier + time.monotonic() - started
         if checkpoint is not None and time.monotonic() - saved > checkpoint_seconds and epoch + 1 < recipe.epochs:
             saved = time.monotonic()
             _save(checkpoint, model, optimizer, log, epoch + 1)
+        if log.diverged_at:
+            break
     log.peak_memory_mb = _peak(device)
     return log
 

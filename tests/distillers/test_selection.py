@@ -36,7 +36,7 @@ def test_herding_is_welling_s_rule(seed, ipc):
 def test_kcenter_takes_the_farthest_from_all_centres(seed, ipc):
     """Re-typed brute force: the distance to *every* centre counts, also beyond the second."""
     x = points(seed).double().numpy()
-    chosen = [int(np.linalg.norm(x - x.mean(0), axis=1).argmin())]
+    chosen = [min(range(len(x)), key=lambda i: max(np.linalg.norm(x[i] - x[j]) for j in range(len(x))))]
     while len(chosen) < ipc:
         nearest = {i: min(np.linalg.norm(x[i] - x[c]) for c in chosen) for i in range(len(x)) if i not in chosen}
         chosen.append(max(nearest, key=nearest.get))
