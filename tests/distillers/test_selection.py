@@ -105,7 +105,8 @@ def test_a_trained_network_is_trained_once_per_seed(tiny, monkeypatch):
     params = {"network": {"options": {"depth": 2, "widths": (4, 4)}}, "recipe": {"epochs": 1, "batch_size": 8}}
     for method in ("herding", "kcenter"):
         for seed in (0, 1):
-            distillers.build(method, **params).distill(tiny[0], 1, seed=seed)
+            made = distillers.build(method, **params).distill(tiny[0], 1, seed=seed)
+            assert made.card["distill_seconds"] > 0.02  # the training counts, also when it came out of the cache
     assert fits == [0, 1]
 
 

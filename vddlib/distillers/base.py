@@ -68,17 +68,18 @@ class Selector(Distiller):
         """Indices ``int64 [ipc]``, in the order chosen, into one class's ``embeddings float32 [n, D]``."""
         raise NotImplementedError
 
-    def embeddings(self, train: Clips, seed: int) -> Tensor:
-        """``float32 [N, D]`` of every candidate clip; selectors that look at nothing return zeros ``[N, 1]``."""
-        return torch.zeros(len(train), 1)
+    def embeddings(self, train: Clips, seed: int) -> tuple[Tensor, float]:
+        """``float32 [N, D]`` of every candidate clip, and the seconds they cost, training included even where it was
+        cached; selectors that look at nothing return zeros ``[N, 1]``."""
+        return torch.zeros(len(train), 1), 0.0
 
     def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
         """Choose `ipc` of the candidate clips of each class. Raises VddError where a class is smaller than `ipc`."""
         from vddlib import seeding
 
         check_ipc(train, ipc)
+        embeddings, seconds = self.embeddings(train, seed)
         begun = time.monotonic()
-        embeddings = self.embeddings(train, seed)
         chosen = []
         for label in range(len(train.classes)):
             members = train.of_class(label)
@@ -86,6 +87,6 @@ class Selector(Distiller):
             chosen.append(members[self.choose(embeddings[members], ipc, stream)])
         indices = torch.cat(chosen)
         frames = torch.from_numpy(train.frames(indices, epoch=0, seed=seed))
-        seconds = time.monotonic() - begun
+        seconds += time.monotonic() - begun
         card = self.card(train, ipc, seed, distill_seconds=seconds, videos=[train.names[i] for i in indices])
         return DistilledSet(Stored(frames, train.mean, train.std), train.labels[indices], train.classes, card)

@@ -1,5 +1,6 @@
 """Embeddings of real clips, for the selectors that compare them (herding, k-center)."""
 
+import time
 from typing import Literal
 
 import torch
@@ -26,15 +27,17 @@ class EmbeddingSelector(Selector):
     model: nn.Module | None = Field(None, exclude=True, description="a network to use instead, already trained")
     device: str = Field("auto", exclude=True)
 
-    def embeddings(self, train: Clips, seed: int) -> Tensor:
-        """``float32 [N, D]``: the flattened output of the last block for the candidate clip of every video."""
-        device = pick_device(self.device)
-        model = self.model
+    def embeddings(self, train: Clips, seed: int) -> tuple[Tensor, float]:
+        """``float32 [N, D]``, the flattened output of the last block for every candidate clip, and the seconds it cost:
+        embedding, and training of the network whether it is done now or came out of the cache."""
+        device, seconds, model = pick_device(self.device), 0.0, self.model
         if model is None and self.weights == "trained":
-            model = trained(train, self.network, self.recipe, seed=seed, device=device, flip=True).model
+            found = trained(train, self.network, self.recipe, seed=seed, device=device, flip=True)
+            model, seconds = found.model, found.log.seconds
         elif model is None:
             model = self.network.build(train.classes, train.geometry, seed)
-        return embed(model, train, seed=seed, device=device)
+        begun = time.monotonic()
+        return embed(model, train, seed=seed, device=device), seconds + time.monotonic() - begun
 
 
 @torch.no_grad()
