@@ -10,6 +10,7 @@ import pytest
 
 from vddlib import records, results
 from vddlib.errors import VddError
+from vddlib.main_table import blocks_of
 
 
 def row(**changes) -> dict:
@@ -267,6 +268,14 @@ def test__write_table__rerun_changes_no_file(tmp_path):
     table = pd.DataFrame({"method": ["C"], "top1": [1.0]})
     before = [p.read_bytes() for p in results.write_table(table, tmp_path, "t", {"rows": 1})]
     assert before == [p.read_bytes() for p in results.write_table(table, tmp_path, "t", {"rows": 1})]
+
+
+def test__main_table__names_students_that_were_lost(tmp_path, monkeypatch):
+    rows = [row(seed=s, train_top1=t) for s, t in enumerate((100.0, 12.0, 99.0))]
+    df = frame(rows, tmp_path, monkeypatch)
+    notes = blocks_of(df)[1]
+    assert any("collapsed): Random IPC 1 (1)." in note for note in notes)
+    assert not any("collapsed" in note for note in blocks_of(df[df["seed"] != 1])[1])
 
 
 def test__main_table(tmp_path, monkeypatch):

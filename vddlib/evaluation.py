@@ -225,7 +225,8 @@ def evaluate(
         rows.append(row)
         logits.append(last)
         ipc = f" IPC {row['ipc']}" if row["ipc"] else ""
-        say(f"{row['method']}{ipc}, protocol {chosen.name}, seed {seed}: top-1 {row['top1']:.2f} %")
+        fitted = f"{row['train_top1']:.0f} % on its own training clips"
+        say(f"{row['method']}{ipc}, protocol {chosen.name}, seed {seed}: top-1 {row['top1']:.2f} % ({fitted})")
     return Report(rows, logits, test.labels, test.classes)
 
 
@@ -271,6 +272,9 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers, devi
         "bytes_video": distilled.bytes_video,
         "device": _device_name(device),
         "dataset_sha256": test.fingerprint,
+        "lr": chosen.recipe.lr,
+        "batch_size": chosen.recipe.batch_size,
+        "train_top1": student.log.accuracy[-1],
     }
 
 

@@ -47,7 +47,24 @@ def blocks_of(df: pd.DataFrame, metric: str = "top1") -> tuple[list[Block], list
             notes += _notes(part)
     if alone:
         blocks.append(Block("Full data, other settings", _alone(pd.concat(alone))))
+    notes += _lost(df)
     return blocks, list(dict.fromkeys(notes))
+
+
+def _lost(df: pd.DataFrame) -> list[str]:
+    """A note on students that ended unable to classify their own training clips: diverged, or collapsed to guessing."""
+    if "train_top1" not in df:
+        return []
+    lost = df[df["train_top1"] < 50]
+    names = [
+        f"{display(m)}{f' IPC {i}' if pd.notna(i) else ''}" for m, i in zip(lost["method"], lost["ipc"], strict=True)
+    ]
+    which = ", ".join(f"{name} ({count})" for name, count in Counter(names).items())
+    return (
+        [f"Students below 50 % on their own training clips at the end (diverged or collapsed): {which}."]
+        if names
+        else []
+    )
 
 
 def cell(mean: float, std: float, decimals: int = 1) -> str:
