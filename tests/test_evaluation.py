@@ -95,6 +95,10 @@ def test_full_data_learns_and_the_last_checkpoint_counts(tiny):
     assert report.values()[0] > 80
     row = report.rows[0]
     assert row["top1_best_on_test"] >= row["top1"] - 1e-9 and row["ipc"] is None
+    best = row["top1_best_on_test"]
+    other = evaluate(Full().distill(train), test.subset(range(5)), chosen, seeds=[0], network=SMALL, peek_every=5)
+    assert other.rows[0]["top1_best_on_test"] >= other.values()[0] and best == row["top1_best_on_test"]
+    assert other.students[0].folder != report.students[0].folder  # a look at other clips is another look
     quiet = evaluate(Full().distill(train), test, chosen, seeds=[0], network=SMALL)
     assert quiet.values() == report.values() and "top1_best_on_test" not in quiet.rows[0]
 
@@ -114,6 +118,17 @@ def test_protocol_c_and_e_run(tiny):
     teacher = trained(train, bn, Recipe(epochs=1, batch_size=6), seed=0, device=CPU, flip=True)
     e = evaluate(made, test, protocol("E", epochs=2), seeds=[0], network=bn, teacher=teacher)
     assert e.rows[0]["teacher"] == "minic3d_bn" and 0 <= e.values()[0] <= 100
+
+
+def test_rates_are_scored_on_held_out_sources(tiny):
+    train, _ = tiny
+    rest, held = train.holdout(0.25)
+    report = evaluation.held_out(
+        Random(), train, 1, protocol("A", epochs=2), lr=0.003, seed=0, network=SMALL, device="cpu"
+    )
+    assert report.rows[0]["lr"] == 0.003 and torch.equal(report.labels, held.labels)
+    again = evaluate(Random().distill(rest, 1), held, protocol("A", epochs=2, lr=0.003), seeds=[0], network=SMALL)
+    assert again.values() == report.values()
 
 
 def test_what_protocols_refuse(tiny):
@@ -150,8 +165,12 @@ def test_random_resized_crop_is_differentiable_and_stays_inside():
     out.sum().backward()
     assert clips.grad.abs().sum() > 0
     assert out.min() >= clips.min() - 1e-6 and out.max() <= clips.max() + 1e-6
-    whole, _ = augmentations.random_resized_crop(clips, torch.arange(5), torch.Generator(), scale=(1.0, 1.0))
-    assert whole.shape == clips.shape
+    ramp = torch.linspace(0, 1, 16).expand(5, 3, 2, 16, 16)
+    half, _ = augmentations.random_resized_crop(
+        ramp, torch.arange(5), torch.Generator().manual_seed(0), scale=(0.25, 0.25)
+    )
+    span = (half.amax(-1) - half.amin(-1))[:, 0, 0, 0]  # of the ramp a quarter of the area shows about half
+    assert (span > 0.35).all() and (span < 0.65).all()
 
 
 def test_report_says_spread(tiny):

@@ -66,5 +66,12 @@ def test_bad_input():
         build("minic3", 3, frames=8, size=64)
     with pytest.raises(VddError, match="model 'c3d' has no option 'deph'"):
         build("c3d", 3, frames=8, size=64, deph=2)
+    for wrong, text in (
+        ({"depth": 4}, "depth 4 does not fit"),
+        ({"norm": "layer"}, "norm is"),
+        ({"depth": "2"}, "'str'"),
+    ):
+        with pytest.raises(VddError, match=f"model 'minic3d' on 8x64x64: .*{text}"):
+            build("minic3d", 3, frames=8, size=64, **wrong)
     with pytest.raises(VddError, match=r"minic3d.*8x16x16.*fewer blocks"):
         build("minic3d", 3, frames=8, size=16)

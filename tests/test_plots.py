@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 
 from vddlib import plots, results, show
 from vddlib.errors import VddError
-from vddlib.style import COLOURS, MARKERS
+from vddlib.plots.style import COLOURS, MARKERS
 
 
 @pytest.fixture
@@ -30,14 +30,16 @@ def df(tmp_path, monkeypatch):
         for seed in range(3)
     ]  # fmt: skip
     monkeypatch.setenv("VDD_RUN", str(tmp_path / "runs" / "quick" / "03"))
-    results.record(rows)
-    return results.gather("quick", tmp_path)
+    return results.read(results.record(rows))
 
 
 LAYERS = [("c1", "Conv3d", (8, 4, 16, 16), 1200), ("r1", "ReLU", (8, 4, 16, 16), 0), ("fc", "Linear", (5,), 45)]
 CLIPS = np.random.default_rng(1).integers(0, 256, (2, 6, 16, 16, 3), dtype=np.uint8)
 ARRAYS = {
     "filmstrip": lambda: plots.filmstrip(CLIPS, ["a", "b"], columns=4),
+    "chosen_in_plane": lambda: plots.chosen_in_plane(
+        np.arange(12.0).reshape(6, 2), {"random": [4, 0], "herding": [1, 2]}
+    ),
     "confusion": lambda: plots.confusion(np.eye(3) * 4 + 1, ["x", "y", "z"]),
     "losses": lambda: plots.losses({"total": [3, 2, 1], "bn": [1, 0.5, 0.2]}),
     "frame_sampling": lambda: plots.frame_sampling(40, [[0, 4, 8], [5, 9, 13]]),

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vddlib import records, results
+from vddlib import results
 from vddlib.errors import VddError
-from vddlib.main_table import blocks_of
+from vddlib.results import records
+from vddlib.results.main_table import blocks_of
 
 
 def row(**changes) -> dict:
@@ -268,6 +269,14 @@ def test__write_table__rerun_changes_no_file(tmp_path):
     table = pd.DataFrame({"method": ["C"], "top1": [1.0]})
     before = [p.read_bytes() for p in results.write_table(table, tmp_path, "t", {"rows": 1})]
     assert before == [p.read_bytes() for p in results.write_table(table, tmp_path, "t", {"rows": 1})]
+
+
+def test__main_table__says_where_the_recipe_departs(tmp_path, monkeypatch):
+    df = frame([row(seed=s, epochs=60, lr=0.0025, batch_size=256) for s in range(2)], tmp_path, monkeypatch)
+    text = "Protocol A departs here from its published recipe: epochs 60 (published 500), lr 0.0025 (published 0.01)."
+    assert text in blocks_of(df)[1]
+    df = df.assign(epochs=500, lr=0.01)
+    assert not any("departs" in note for note in blocks_of(df)[1])
 
 
 def test__main_table__names_students_that_were_lost(tmp_path, monkeypatch):

@@ -262,6 +262,29 @@ def command(*arguments):
     )
 
 
+def test_figures_of_a_whole_run_take_the_place_of_the_last_ones(project):
+    write = (
+        "import json, os, time; from pathlib import Path\n"
+        "folder = Path(os.environ['VDD_RUN'], 'figures'); folder.mkdir()\n"
+        "(folder / 'a.png').write_text(str(k))\n"
+        "(folder / 'a.json').write_text(json.dumps({'k': k // 2, 'time': time.time()}))\n"
+        "if k == 3: raise ValueError('late')"
+    )
+    place = Path("figures/quick/11_tiny/v")
+    paths = make("k: int = 0", write, params="k: 0\n")
+    runner.run(*paths)
+    first = (place / "a.json").read_text()
+    (place / "stale.png").write_text("of an older notebook")
+    paths[1].write_text("k: 1\n")
+    runner.run(*paths)
+    assert sorted(p.name for p in place.iterdir()) == ["a.json", "a.png"]
+    assert (place / "a.png").read_text() == "1" and (place / "a.json").read_text() == first  # only its time had changed
+    paths[1].write_text("k: 3\n")
+    with pytest.raises(VddError, match="late"):
+        runner.run(*paths)
+    assert (place / "a.png").read_text() == "1"  # a failed run changes no figure
+
+
 def test_four_at_once(project):
     variants = [make("ipc = 1", "print(ipc * 11)", params=f"ipc: {i}", variant=f"v{i}") for i in range(1, 5)]
     running = [command(*variant) for variant in variants]

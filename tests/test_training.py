@@ -100,6 +100,26 @@ def test_a_trained_network_comes_out_of_the_cache(tiny, monkeypatch):
         trained(source, SMALL, QUICK, **{**options, "seed": 1})
 
 
+def test_where_it_was_made_is_kept(tiny, monkeypatch):
+    source = Random().distill(tiny[0], 1)
+    options = {"seed": 0, "device": torch.device("cpu"), "geometry": tiny[0].geometry}
+    monkeypatch.setattr(students, "commit", lambda: "then")
+    assert trained(source, SMALL, QUICK, **options).made["commit"] == "then"
+    monkeypatch.setattr(students, "commit", lambda: "now")
+    assert trained(source, SMALL, QUICK, **options).made["commit"] == "then"
+
+
+def test_a_full_disk_is_an_os_error(tiny, tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(VddError, match="the disk is full"):
+        trained(
+            Random().distill(tiny[0], 1), SMALL, QUICK, seed=0, device=torch.device("cpu"), geometry=tiny[0].geometry
+        )
+
+
 def test_what_was_watched_survives_an_interruption(tiny, monkeypatch):
     source, real = Random().distill(tiny[0], 1), students.fit
     options = {"seed": 0, "device": torch.device("cpu"), "geometry": tiny[0].geometry, "watch_every": 1}
@@ -124,9 +144,21 @@ def test_teacher_gives_the_targets_of_each_view(tiny):
     train, _ = tiny
     teacher = build("minic3d", 3, frames=8, size=32, depth=2, widths=(4, 4), seed=9).eval()
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
-    recipe = Recipe(epochs=60, batch_size=6, lr=0.01, optimizer="adam", weight_decay=0, loss="mse", schedule="constant")
-    _, log = run(Random().distill(train, 2), recipe=recipe, teacher=teacher)
-    assert log.loss[-1] < log.loss[0]
+    source, seen = Random().distill(train, 2), []
+    teacher.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].clone(), output.clone())))
+    recipe = Recipe(epochs=1, batch_size=6, lr=1e-6, loss="mse")
+
+    def darker(clips, target, generator):
+        return clips - 1, target
+
+    student = build("minic3d", 3, frames=8, size=32, depth=2, widths=(4, 4), dropout=0.0)
+    start = {k: v.clone() for k, v in student.state_dict().items()}
+    log = fit(student, source, recipe, seed=0, teacher=teacher, augment=darker)
+    (views, logits), plain = seen[0], source.batch(torch.arange(6))[0]
+    assert views.sum() == pytest.approx(float((plain - 1).sum()), rel=1e-4)  # it saw the augmented views
+    student.load_state_dict(start)
+    with torch.no_grad():
+        assert log.loss[0] == pytest.approx(float(((student(views) - logits) ** 2).mean()), rel=1e-4)
     assert same(before, teacher.state_dict())
 
 

@@ -86,13 +86,21 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
             raise VddError(
                 f"{place.parent}: the disk is full; free some space (or set VDD_CACHE) and run again"
             ) from None
-        if (
-            error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-            and not place.parent.is_dir()
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST) and not os.access(
+            place.parent, os.W_OK
         ):
             raise VddError(f"{place.parent}: the cache cannot be written ({error.strerror}); set VDD_CACHE") from None
         raise
     return place
+
+
+def write_tensors(path: Path, tensors: dict) -> None:
+    """Write tensors as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    partial.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -21,7 +21,10 @@ class _OneLine(TyperGroup):
             typer.echo(f"vdd: {error}", err=True)
         except KeyboardInterrupt as stop:
             code = 128 + getattr(stop, "signum", 2)
-            typer.echo("vdd: stopped; nothing half-written is left, so the same command starts afresh", err=True)
+            typer.echo(
+                "vdd: stopped; nothing half-written is left, and the same command goes on from what was finished",
+                err=True,
+            )
         except OSError as error:
             if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
                 raise

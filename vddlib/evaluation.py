@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from vddlib.datasets.clips import Clips
+from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet, FullSet
 from vddlib.errors import VddError
 from vddlib.progress import say
@@ -37,6 +38,7 @@ class Protocol(BaseModel):
     test_redraw: bool = Field(
         False, description="draw start and flip anew in each pass; else the middle clip, unflipped"
     )
+    metrics: tuple[str, ...] = Field(("top1",), description="what is published under it; records carry all four")
     seeds: int = Field(3, ge=1, description="students trained, as published")
     unstated: str = Field("", description="what the papers leave open, and what stands here instead")
 
@@ -78,6 +80,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source="diffusion models (VST-UNet, TAC-DT)",
             student="c3d",
             recipe=_A,
+            metrics=("top1", "auc", "f1"),
             seeds=5,
             unstated="recipe and augmentation; here A's recipe, no augmentation, the middle test clip",
         ),
@@ -162,19 +165,24 @@ def predict(
 
 @dataclass
 class Report:
-    """Per-seed numbers of one set under one protocol: `rows` are records (see vddlib.results), `logits` their last pass."""
+    """Per-seed numbers of one set under one protocol.
+
+    `rows` are records (see vddlib.results), `logits` ``float32 [M, C]`` their last pass, `students` the networks.
+    """
 
     rows: list[dict]
     logits: list[Tensor]
     labels: Tensor
     classes: tuple[str, ...]
+    students: list[Trained] = field(default_factory=list)
 
     def values(self, metric: str = "top1") -> list[float]:
         """The metric of every seed, in percent."""
         return [row[metric] for row in self.rows]
 
     def __add__(self, other: "Report") -> "Report":
-        return Report(self.rows + other.rows, self.logits + other.logits, self.labels, self.classes)
+        students = self.students + other.students
+        return Report(self.rows + other.rows, self.logits + other.logits, self.labels, self.classes, students)
 
     def __str__(self) -> str:
         first, numbers = self.rows[0], torch.tensor(self.values())
@@ -182,6 +190,15 @@ class Report:
         ipc = f" IPC {first['ipc']}" if first["ipc"] else ""
         what = f"{first['method']}{ipc}, protocol {first['protocol']}"
         return f"{what}: top-1 {numbers.mean():.1f}{spread} % (n = {len(numbers)})"
+
+
+def teacher_of(protocol: Protocol, train: Clips, *, network: Network, recipe: Recipe, seed: int, device: str = "auto"):
+    """The teacher that `protocol` needs, `network` trained on the train split by `recipe`; None where it needs none."""
+    if protocol.labels != "teacher":
+        return None
+    return trained(
+        train, network, recipe, seed=seed, device=pick_device(device), flip=True, what=f"teacher, seed {seed}"
+    )
 
 
 def evaluate(
@@ -207,27 +224,30 @@ def evaluate(
     place = pick_device(device)
     network = network or Network(name=chosen.student)
     _check_labels(distilled, chosen, teacher)
-    rows, logits = [], []
+    rows, logits, students = [], [], []
+    draws = {"test": test.state(), "passes": chosen.test_passes, "redraw": chosen.test_redraw}
     for seed in range(chosen.seeds) if seeds is None else seeds:
         student = trained(
             distilled, network, chosen.recipe, seed=seed, device=place,
             flip=chosen.real_flip and isinstance(distilled, FullSet), augmentation=chosen.augmentation,
             teacher=teacher if chosen.labels == "teacher" else None,
-            watch=lambda model: _look(model, test, chosen, place)[0], watch_every=peek_every, geometry=test.geometry,
+            watch=lambda model: _look(model, test, chosen, place)[0], watch_every=peek_every, watched=draws,
+            geometry=test.geometry,
             what=f"{distilled.card['method']} {chosen.name} seed {seed}",
         )  # fmt: skip
         numbers, last = _look(student.model, test, chosen, place)
-        row = _row(distilled, test, chosen, network, teacher, seed, student, numbers, place)
+        row = _row(distilled, test, chosen, network, teacher, seed, student, numbers)
         if student.watched:
             row["top1_best_on_test"] = max(note["top1"] for note in student.watched)
         if student.log.diverged_at:
             row["diverged_at"] = student.log.diverged_at
         rows.append(row)
         logits.append(last)
+        students.append(student)
         ipc = f" IPC {row['ipc']}" if row["ipc"] else ""
         fitted = f"{row['train_top1']:.0f} % on its own training clips"
         say(f"{row['method']}{ipc}, protocol {chosen.name}, seed {seed}: top-1 {row['top1']:.2f} % ({fitted})")
-    return Report(rows, logits, test.labels, test.classes)
+    return Report(rows, logits, test.labels, test.classes, students)
 
 
 def _look(model: nn.Module, test: Clips, chosen: Protocol, device: torch.device) -> tuple[dict[str, float], Tensor]:
@@ -250,7 +270,7 @@ def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: Trained | 
         raise VddError(f"protocol {chosen.name} trains on a teacher's logits: pass teacher=trained(train, ...)")
 
 
-def _row(distilled, test, chosen, network, teacher, seed, student, numbers, device) -> dict:
+def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> dict:
     card = distilled.card
     return {
         "method": card["method"],
@@ -270,15 +290,31 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers, devi
         "bytes_float32": distilled.bytes_float32,
         "bytes_uint8": distilled.bytes_uint8,
         "bytes_video": distilled.bytes_video,
-        "device": _device_name(device),
         "dataset_sha256": test.fingerprint,
+        **student.made,
         "lr": chosen.recipe.lr,
         "batch_size": chosen.recipe.batch_size,
         "train_top1": student.log.accuracy[-1],
     }
 
 
-def _device_name(device: torch.device) -> str:
-    from vddlib.provenance import device_name
+def held_out(
+    distiller: Distiller,
+    train: Clips,
+    ipc: int,
+    protocol: Protocol,
+    *,
+    seed: int,
+    network: Network,
+    lr: float,
+    device: str,
+) -> Report:
+    """What `protocol` at rate `lr` gives on a quarter of the training sources, distilled from the others.
 
-    return device_name(device)
+    This is how learning rates are chosen: the test split is not looked at.
+    """
+    rest, held = train.holdout(0.25)
+    recipe = protocol.recipe.model_copy(update={"lr": lr})
+    changed = protocol.model_copy(update={"recipe": recipe})
+    made = distiller.distill(rest, ipc, seed=seed)
+    return evaluate(made, held, changed, seeds=[seed], network=network, device=device)

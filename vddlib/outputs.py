@@ -4,29 +4,33 @@ import os
 from pathlib import Path
 
 from vddlib import plots, provenance, results
-
-
-def scale() -> str:
-    """The scale that the runner executes, or 'interactive' in JupyterLab."""
-    return os.environ.get("VDD_SCALE") or "interactive"
+from vddlib.datasets.clips import Clips
 
 
 def folder() -> Path:
-    """``figures/SCALE`` under the runner; ``runs/interactive/figures``, which git ignores, without it."""
-    root = provenance.project_root()
-    return root / "figures" / scale() if scale() != "interactive" else root / "runs" / "interactive" / "figures"
+    """Of the run at hand: under the runner a scratch folder, which becomes ``figures/SCALE/NOTEBOOK/VARIANT`` when the
+    run is whole; in JupyterLab ``runs/interactive/figures``, which git ignores."""
+    run = os.environ.get("VDD_RUN")
+    return Path(run) / "figures" if run else provenance.project_root() / "runs" / "interactive" / "figures"
 
 
-def figure(drawing, name: str, caption: str, **facts) -> None:
-    """Save a figure as ``NAME.png``, ``.svg`` and ``.json``, with `facts` (dataset, seeds...) beside the usual ones."""
-    plots.save(drawing, folder() / name, _origin(facts), caption)
+def figure(drawing, name: str, caption: str, clips: Clips | None = None):
+    """Save a figure as ``NAME.png``, ``.svg`` and ``.json`` (with the fingerprint of `clips`), and return it."""
+    plots.save(drawing, folder() / name, _origin(clips), caption)
+    return drawing
 
 
-def table(frame, name: str, header: str = "", notes=(), **facts) -> None:
+def table(frame, name: str, header: str = "", notes=(), clips: Clips | None = None) -> None:
     """Save a table as ``NAME.md``, ``.csv``, ``.tex`` and ``.json``."""
-    results.write_table(frame, folder(), name, _origin(facts), header, notes)
+    results.write_table(frame, folder(), name, _origin(clips), header, notes)
 
 
-def _origin(facts: dict) -> dict:
-    params = {"params_sha256": os.environ.get("VDD_PARAMS_SHA256", "")}
-    return {"scale": scale(), "commit": provenance.commit(), "lock_sha256": provenance.lock_sha256(), **params, **facts}
+def _origin(clips: Clips | None) -> dict:
+    return {
+        "scale": os.environ.get("VDD_SCALE") or "interactive",
+        "commit": provenance.commit(),
+        "dirty": provenance.dirty(),
+        "lock_sha256": provenance.lock_sha256(),
+        "params_sha256": os.environ.get("VDD_PARAMS_SHA256", ""),
+        **({"dataset": clips.dataset, "dataset_sha256": clips.fingerprint} if clips is not None else {}),
+    }

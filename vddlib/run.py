@@ -9,7 +9,8 @@
     motions_ipc5.failed.ipynb   only after a failure: the cells and outputs so far
 
 Until it is whole, a run lies in `.motions_ipc5.partial/`. The notebook finds that folder in VDD_RUN and may write its
-records there, as records.csv; it also finds VDD_SCALE and VDD_PARAMS_SHA256.
+records there, as records.csv, and its figures, in figures/, which become figures/SCALE/NOTEBOOK/VARIANT; it also finds
+VDD_SCALE and VDD_PARAMS_SHA256.
 """
 
 import ast
@@ -214,6 +215,13 @@ class Job:
         """The kernel's own folder; its contents are moved to their names at success."""
         return self.output.with_name(f".{self.output.stem}.partial")
 
+    @property
+    def figures(self) -> Path:
+        """Where the figures of this run go: figures/SCALE/NOTEBOOK/VARIANT, or beside an output of another name."""
+        if not self.scale:
+            return self.output.with_name(f"{self.output.stem}_figures")
+        return self.root.joinpath("figures", self.scale, self.notebook.stem, self.output.stem)
+
     def beside(self, suffix: str) -> Path:
         """The file of this run with another suffix: .csv .json .log .failed.ipynb"""
         return self.output.with_suffix(suffix)
@@ -381,9 +389,28 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
 
     if records.is_file():
         records.replace(job.beside(".csv"))
+    _publish(job.scratch / "figures", job.figures)
     partial.replace(job.output)
     draft.replace(job.beside(".json"))
     log(f"done in {seconds:.0f} s, {record['peak_memory_mb']:.0f} MB: {job.name(job.output)}", always=True)
+
+
+def _publish(made: Path, place: Path):
+    """Put the figures of a whole run in place of those of the last one; a .json that differs in its time alone stays."""
+    if not made.is_dir():
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    for old in place.iterdir():
+        if not (made / old.name).exists():
+            old.unlink()
+    for new in made.iterdir():
+        old = place / new.name
+        if not (new.suffix == ".json" and old.is_file() and _timeless(new) == _timeless(old)):
+            new.replace(old)
+
+
+def _timeless(path: Path) -> dict:
+    return {name: value for name, value in json.loads(path.read_text(encoding="utf-8")).items() if name != "time"}
 
 
 def _kernel_env(job: Job, params_sha256: str, threads: int) -> dict[str, str]:

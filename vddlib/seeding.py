@@ -26,11 +26,13 @@ def generator(*key: int | str, device: str = "cpu") -> torch.Generator:
 
 @contextmanager
 def forked(*key: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Inside, torch's own generators (initialisation, dropout) follow `key`; outside they are as they were."""
+    """Inside, torch's own generators (initialisation, dropout) follow `key`; outside they are as they were (CPU and CUDA)."""
     device = torch.device(device)
-    cuda = [device.index or torch.cuda.current_device()] if device.type == "cuda" else []
+    cuda = []
+    if device.type == "cuda":
+        cuda = [torch.cuda.current_device() if device.index is None else device.index]
     with torch.random.fork_rng(devices=cuda):
         torch.random.default_generator.manual_seed(derive(*key))
-        if cuda:
-            torch.cuda.manual_seed(derive(*key))
+        for index in cuda:
+            torch.cuda.default_generators[index].manual_seed(derive(*key))
         yield

@@ -11,11 +11,12 @@ from torch import nn
 
 from vddlib import artifacts, augmentations, models
 from vddlib.datasets.geometry import Geometry
+from vddlib.provenance import commit, device_name, lock_sha256
 from vddlib.training import FitLog, Recipe, Source, fit
 
 # What a trained network depends on besides its key. Raise DRAWS when the clips drawn for (seed, epoch, index) change.
 _CODE = ("vddlib.training", "vddlib.seeding", "vddlib.augmentations", "vddlib.datasets.geometry")
-_MODELS = ("vddlib.models.minic3d", "vddlib.models.c3d", "vddlib.models.recurrent")
+_MODELS = ("vddlib.models", "vddlib.models.minic3d", "vddlib.models.c3d", "vddlib.models.recurrent")
 DRAWS = 1
 
 
@@ -43,11 +44,15 @@ class Network(BaseModel):
 
 @dataclass
 class Trained:
-    """A trained network, its log, what an observer noted during training, and the folder that keeps them."""
+    """A trained network, its log, what an observer noted during training, where it was made, and the folder of it all.
+
+    `made` holds device, commit and lock_sha256 as they were at training, which may be long before it is used again.
+    """
 
     model: nn.Module
     log: FitLog
     watched: list[dict]
+    made: dict
     folder: Path
     key: dict
 
@@ -64,12 +69,13 @@ def trained(
     teacher: "Trained | None" = None,
     watch: Callable[[nn.Module], dict] | None = None,
     watch_every: int = 0,
+    watched: dict | None = None,
     geometry: Geometry | None = None,
     what: str = "",
 ) -> Trained:
     """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resuming if interrupted).
 
-    `watch(model)` is called every `watch_every` epochs and its dicts are kept.
+    `watch(model)` is called every `watch_every` epochs and its dicts are kept; `watched` says what it looks at.
     """
     geometry = geometry or source.geometry
     key = {
@@ -81,8 +87,10 @@ def trained(
         "flip": flip,
         "augmentation": list(augmentation),
         "teacher": artifacts.digest(teacher.key) if teacher else None,
-        "watch_every": watch_every,
-        "device": device.type,
+        "watched": [watch_every, watched] if watch_every else None,
+        "device": device_name(device),
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "torch": torch.__version__,
         "draws": DRAWS,
         "code": artifacts.code_digest(*_CODE, *_MODELS),
     }
@@ -90,8 +98,6 @@ def trained(
     augment = augmentations.compose(augmentation)
 
     def build(folder: Path) -> None:
-        from safetensors.torch import save_file
-
         model = network.build(source.classes, geometry, seed)
         notes = folder / "watched.json"
         kept = json.loads(notes.read_text()) if notes.is_file() else []
@@ -107,7 +113,9 @@ def trained(
             teacher=teacher.model.to(device).eval() if teacher else None,
             checkpoint=folder / "checkpoint.pt", on_epoch=on_epoch, what=what,
         )  # fmt: skip
-        save_file({k: v.contiguous().cpu() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+        artifacts.write_tensors(folder / "model.safetensors", model.state_dict())
+        made = {"device": device_name(device), "commit": commit(), "lock_sha256": lock_sha256()}
+        artifacts.write_json(folder / "made.json", made)
         artifacts.write_json(folder / "log.json", vars(log))
         (folder / "checkpoint.pt").unlink(missing_ok=True)
 
@@ -125,6 +133,7 @@ def _open(folder: Path, network: Network, source, geometry: Geometry, device: to
         model.to(device).eval(),
         FitLog(**json.loads((folder / "log.json").read_text())),
         json.loads(watched.read_text()) if watched.is_file() else [],
+        json.loads((folder / "made.json").read_text()),
         folder,
         key,
     )

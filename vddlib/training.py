@@ -1,5 +1,6 @@
 """The one fit loop: students, teachers and experts all learn here."""
 
+import io
 import math
 import time
 from collections import deque
@@ -38,6 +39,7 @@ class Recipe(BaseModel):
     loss: Loss = "ce"
     ce_weight: float = Field(0.1, ge=0, description="weight of the cross-entropy in 'mse+ce'")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of teacher and student in 'kl'")
+    bf16: bool = Field(False, description="compute in bfloat16 where the device is a GPU; weights stay float32")
 
     def rate(self, epoch: int) -> float:
         """Learning rate in `epoch` (from 0). 'drop' at 500 epochs: 0.1 x from the 251st on, as VDSD's code."""
@@ -124,13 +126,14 @@ def fit(
     augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None,
     flip: bool = False,
     teacher: nn.Module | None = None,
-    bf16: bool = False,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60,
     on_epoch: Callable[[int, nn.Module], None] | None = None,
     what: str = "fit",
 ) -> FitLog:
-    """Train `model` in place on `source`; the same seed gives the same bits on the same device, interrupted or not.
+    """Train `model` in place on `source`; one seed gives the same bits on one device, interrupted or not.
+
+    (On the CPU at one number of threads; CUDA's 3D max-pooling is not bitwise reproducible.)
 
     `augment(clips, targets, generator)` changes each batch; `flip` asks the source for its own flips; `teacher` gives
     the target logits of each (augmented) batch instead of the stored labels. With `checkpoint` (a file) the state is
@@ -144,7 +147,7 @@ def fit(
         say(f"{what}: going on from epoch {begin} of {recipe.epochs}")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    precision = torch.autocast(device.type, torch.bfloat16) if bf16 and device.type == "cuda" else nullcontext()
+    precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
     started = saved = time.monotonic()
     earlier = log.seconds
     for epoch in track(range(begin, recipe.epochs), what):
@@ -211,7 +214,9 @@ def _peak(device: torch.device) -> float:
 def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log: FitLog, epoch: int) -> None:
     partial = path.with_name(f".{path.name}.partial")
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "log": vars(log), "epoch": epoch}
-    torch.save(state, partial)
+    buffer = io.BytesIO()  # torch.save itself reports a full disk as a RuntimeError of its own
+    torch.save(state, buffer)
+    partial.write_bytes(buffer.getbuffer())
     partial.replace(path)
 
 

@@ -3,7 +3,9 @@
 import shutil
 
 from tests.conftest import write_ucf
-from vddlib.datasets.catalog import read
+from tests.datasets.test_layouts import hmdb_tree
+from vddlib.datasets import layouts
+from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.check import check, shared_sources
 from vddlib.datasets.video import known_exact
 
@@ -34,6 +36,35 @@ def test_a_sound_dataset(tiny_root):
     assert known_exact(dataset.train[0].path)
 
 
+def test_one_file_in_both_lists(tmp_path):
+    root = write_ucf(tmp_path / "d", train=2, test=1)
+    with (root / "ucfTrainTestlist" / "testlist01.txt").open("a") as file:
+        file.write("Red/v_Red_g08_c01.avi\n")
+    found = check(read(str(root)), workers=1)
+    assert found.across == found.duplicates == [["test/Red/v_Red_g08_c01", "train/Red/v_Red_g08_c01"]]
+
+
+def test_a_decoder_that_crashes_is_told_of_the_file(tmp_path, monkeypatch):
+    path = write_ucf(tmp_path / "d", train=2, test=1) / "UCF-101" / "Green" / "v_Green_g08_c01.mp4"
+
+    def crashing(items, work, what, workers=None, *, crashed):
+        return [(item, crashed(item) if item == path else work(item)) for item in items]
+
+    monkeypatch.setattr("vddlib.datasets.check.over", crashing)
+    assert check(read(str(tmp_path / "d"))).unreadable == [f"{path}: the decoder crashed on it"]
+
+
+def test_shared_sources_of_hmdb(tmp_path):
+    """The field's CSV puts a clip of the source of a test clip (one of two, in both classes) into train."""
+
+    def shared(leftovers):
+        listing = layouts.hmdb(tmp_path, leftovers_in_train=leftovers)
+        return shared_sources(Dataset("hmdb", tmp_path, listing.classes, listing.train, listing.test))
+
+    hmdb_tree(tmp_path)
+    assert shared(False) == 0 and shared(True) == 0.5
+
+
 def test_shared_sources_counts_leaks_by_name(tmp_path):
     root = write_ucf(tmp_path / "d", train=2, test=2)
     assert shared_sources(read(str(root))) == 0
@@ -44,10 +75,8 @@ def test_shared_sources_counts_leaks_by_name(tmp_path):
 
 def test_real_videos(real_data, monkeypatch):
     """The duplicate pair that ucf10's README names is found (on two of its classes, to be quick)."""
-    from vddlib.datasets import catalog, layouts
-
     listing = layouts.ucf(real_data / "ucf10", classes=("TrampolineJumping",))
-    dataset = catalog.Dataset("trampoline", real_data, listing.classes, listing.train[:30], listing.test[:4])
+    dataset = Dataset("trampoline", real_data, listing.classes, listing.train[:30], listing.test[:4])
     found = check(dataset, workers=1)
     assert found.sound and not found.inexact and found.across == []
     assert (found.duplicates) == [

@@ -19,7 +19,7 @@ from vddlib.datasets import video
 from vddlib.datasets.catalog import read
 from vddlib.datasets.clips import load, standardise, to_pixels
 from vddlib.datasets.geometry import LIGHT, Geometry, geometry
-from vddlib.datasets.store import open_store
+from vddlib.datasets.store import open_store, over
 from vddlib.errors import VddError
 
 
@@ -231,3 +231,43 @@ def test_code_digest_ignores_comments_and_docstrings(tmp_path, monkeypatch):
         (tmp_path / f"vdd_digest_{name}.py").write_text(text)
     one, two, three = (artifacts.code_digest(f"vdd_digest_{name}") for name in ("one", "two", "three"))
     assert one == two != three
+
+
+def _square_or_die(item):
+    mark, n = item
+    if n == 5:
+        os._exit(1)
+    if n == 6 and not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return n * n
+
+
+def test_an_item_that_kills_its_process_costs_only_itself(tmp_path):
+    """5 does it always, 6 once (short of memory, say), which is nobody's fault."""
+    items = [(tmp_path / "once", n) for n in range(20)]
+    done = list(over(items, _square_or_die, "squaring", 2, crashed=lambda item: f"{item[1]} crashed"))
+    assert len(done) == 20 and dict(done) == {(m, n): "5 crashed" if n == 5 else n * n for m, n in items}
+
+
+def test_processes_that_cannot_start_blame_no_item(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from vddlib.datasets.store import over\n"
+        "list(over(range(-8, 8), abs, 'abs', 2, crashed=lambda n: print('crashed', n)))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, env=env)
+    assert "worker processes die as they start" in ran.stderr and "crashed" not in ran.stdout
+
+
+@pytest.mark.parametrize("step", ["probing", "decoding"])
+def test_a_video_that_crashes_the_decoder_is_a_broken_one(tmp_path, monkeypatch, step):
+    def crashing(items, work, what, workers=None, *, crashed):
+        for item in items:
+            yield item, crashed(item) if step in what and "v_Green_g08_c01" in str(item) else work(item)
+
+    root = write_ucf(tmp_path / "d", train=3, test=1)
+    monkeypatch.setattr("vddlib.datasets.store.over", crashing)
+    with pytest.raises(VddError, match=r"1 of 12 videos.*v_Green_g08_c01\.mp4: the decoder crashed on it"):
+        load(str(root), geometry(8, 16, 1), workers=1)

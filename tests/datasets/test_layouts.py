@@ -48,11 +48,21 @@ def test_miniucf_is_found_in_a_full_ucf101(tmp_path, monkeypatch):
 
 
 def hmdb_tree(root):
+    """Three train, two test and two unused clips a class; one unused clip has the source of a test clip."""
     for name in ("brush_hair", "wave"):
         lines = []
-        for i in range(7):
-            touch(root / "hmdb51_org" / name / f"src{i}_{name}_#{i}.avi")
-            lines.append(f"src{i}_{name}_#{i}.avi {(1, 1, 1, 2, 2, 0, 0)[i]} ")
+        clips = (
+            (f"April_09_{name}_u_nm_np1_ba_goo_0", 1),
+            (f"April_09_{name}_u_cm_np1_fr_goo_1", 1),
+            (f"#20_{name}_lesson_{name}_h_nm_np2_le_bad_0", 1),
+            (f"Wie_man_winkt!!_{name}_f_nm_np1_ri_med_0", 2),
+            (f"50_FIRST_DATES_{name}_u_nm_np1_fr_goo_30", 2),
+            (f"50_FIRST_DATES_{name}_l_cm_np10_fr_med_3", 0),
+            (f"winKen_{name}_u_cm_np1_ri_bad_1", 0),
+        )
+        for stem, part in clips:
+            touch(root / "hmdb51_org" / name / f"{stem}.avi")
+            lines.append(f"{stem}.avi {part} ")
         path = root / "testTrainMulti_7030_splits" / f"{name}_test_split1.txt"
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(lines) + "\n")
@@ -91,6 +101,25 @@ def test_kinetics_with_spaces_underscores_flat_files_and_absent_videos(tmp_path)
         layouts.kinetics(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"abseiling,bbb,,10", "line 3: has no time_start"),
+        (b"abseiling,bbb,0", "line 3: has no time_end"),
+        (b",bbb,0,10", "line 3: has no label"),
+        (b"abseiling,bbb,soon,10", "line 3: expected a time in seconds, found 'soon'"),
+        (b"abseiling,bbb,0,inf", "line 3: expected a time in seconds, found 'inf'"),
+        (b"abseiling \xe9,bbb,0,10", "not a csv in UTF-8"),
+    ],
+)
+def test_kinetics_with_a_broken_line(tmp_path, line, message):
+    good = b"label,youtube_id,time_start,time_end\nabseiling,aaa,0,10\n"
+    (tmp_path / "train.csv").write_bytes(good + line + b"\n")
+    (tmp_path / "val.csv").write_bytes(good)
+    with pytest.raises(VddError, match=rf"train\.csv.*{message}"):
+        layouts.kinetics(tmp_path)
+
+
 def test_ssv2_templates_lose_their_brackets(tmp_path):
     (tmp_path / "labels").mkdir()
     labels = {"Pushing something from left to right": "1", "Holding something": "0"}
@@ -107,6 +136,45 @@ def test_ssv2_templates_lose_their_brackets(tmp_path):
     assert listing.absent == ("9.webm",)
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        (
+            "train",
+            [{"id": "7", "template": "Holding [something]"}, {"id": "8"}],
+            r"train\.json, item 2: has no 'template'",
+        ),
+        ("validation", [{"template": "Holding [something]"}], r"validation\.json, item 1: has no 'id'"),
+        ("train", [{"id": "7", "template": "Flying"}], r"train\.json, item 1: labels\.json does not list .*'Flying'"),
+        ("train", ["7"], r"train\.json, item 1: has no 'id'"),
+        ("train", {"7": "Holding"}, r"train\.json: expected a list"),
+        ("labels", {"Holding something": "first"}, r"labels\.json: expected the number"),
+    ],
+)
+def test_ssv2_with_a_broken_file(tmp_path, part, value, message):
+    whole = {"labels": {"Holding something": "0"}, "train": [], "validation": []}
+    for name, content in (whole | {part: value}).items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with pytest.raises(VddError, match=message):
+        layouts.ssv2(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("Red/v_Red_g08_c01", "Red/v_Red_g08"),
+        ("v_Red_g08_c01", "v_Red_g08"),
+        ("brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0", "brush_hair/April_09_brush_hair"),
+        ("April_09_brush_hair_u_cm_np1_fr_goo_12", "April_09_brush_hair"),
+        ("wave/How_to_wave_u_see_wave_f_cm_np2_le_med_0", "wave/How_to_wave_u_see_wave"),
+        ("abseiling/aaa_000000_000010", "abseiling/aaa_000000_000010"),
+        ("7", "7"),
+    ],
+)
+def test_the_source_that_a_name_tells(name, source):
+    assert layouts.source_of(name) == source
+
+
 def test_class_folders_split_by_source_video(tmp_path):
     for name in ("a", "b"):
         for group in range(6):
@@ -118,6 +186,15 @@ def test_class_folders_split_by_source_video(tmp_path):
     assert len(listing.train) + len(listing.test) == 36 and 6 <= len(listing.test) <= 18
     assert listing == layouts.class_folders(tmp_path)
     assert listing != layouts.class_folders(tmp_path, seed=1)
+
+
+def test_class_folders_of_hmdb_split_by_source_video(tmp_path):
+    for name in ("sit", "wave"):
+        for clip in range(12):
+            touch(tmp_path / name / f"Film_{clip // 3}_{name}_{'uf'[clip % 2]}_nm_np1_fr_goo_{clip}.avi")
+    listing = layouts.class_folders(tmp_path)
+    sources = [{layouts.source_of(e.name) for e in part} for part in (listing.train, listing.test)]
+    assert [len(part) for part in sources] == [6, 2] and not sources[0] & sources[1]
 
 
 def test_a_folder_is_a_dataset_by_its_path(tiny_root):
@@ -133,6 +210,15 @@ def test_lists_that_name_absent_videos(tmp_path):
     (root / "ucfTrainTestlist" / "testlist01.txt").write_text("nonsense\n")
     with pytest.raises(VddError, match=r"testlist01.txt, line 1"):
         catalog.read(str(root))
+
+
+@pytest.mark.parametrize("classes", [None, ("Red",)])
+def test_lists_that_name_an_unknown_class(tmp_path, classes):
+    lists = write_ucf(tmp_path / "d", train=1, test=1) / "ucfTrainTestlist"
+    with (lists / "trainlist01.txt").open("a") as file:
+        file.write("Gren/v_Green_g08_c01.avi 2\n")
+    with pytest.raises(VddError, match=r"trainlist01\.txt, line 4: classInd\.txt does not list the class 'Gren'"):
+        layouts.ucf(tmp_path / "d", classes=classes)
 
 
 def test_where_nothing_is(tmp_path, monkeypatch):

@@ -110,6 +110,17 @@ def test_a_trained_network_is_trained_once_per_seed(tiny, monkeypatch):
     assert fits == [0, 1]
 
 
+def test_a_network_that_diverged_selects_nothing(tiny):
+    model = MiniC3D(3, frames=8, size=32, depth=2, widths=(4, 4))
+    for p in model.parameters():
+        torch.nn.init.constant_(p, torch.nan)
+    with pytest.raises(VddError, match="herding: the embeddings of tiny are not finite"):
+        Herding(model=model).distill(tiny[0], 1)
+    params = {"network": {"options": {"depth": 2, "widths": (4, 4)}}, "recipe": {"epochs": 9, "lr": 1e6}}
+    with pytest.raises(VddError, match="kcenter: its embedding network diverged in epoch"):
+        distillers.build("kcenter", **params).distill(tiny[0], 1)
+
+
 def test_saved_and_loaded_is_the_same(tiny, tmp_path):
     made = Random().distill(tiny[0], 1, seed=0)
     folder = made.save(tmp_path / "set")
@@ -154,5 +165,5 @@ def test_bad_input(tiny, tmp_path):
         distillers.build("herding", wieghts="random")
     with pytest.raises(VddError, match="herding: weights"):
         distillers.build("herding", weights="pretrained")
-    with pytest.raises(VddError, match="no distilled set there"):
+    with pytest.raises(VddError, match="no whole distilled set there"):
         DistilledSet.load(tmp_path)

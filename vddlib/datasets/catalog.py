@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -34,7 +34,8 @@ UCF10 = tuple(
 
 @dataclass(frozen=True)
 class Spec:
-    """One catalogue entry. `counts` are the published (train, test) sizes; `folders` are tried under ``$VDD_DATA``."""
+    """One catalogue entry. `counts` are the published (train, test) sizes; `folders` are tried under ``$VDD_DATA``;
+    `mirrors`: whether a clip flipped left to right keeps its label."""
 
     name: str
     about: str
@@ -46,7 +47,7 @@ class Spec:
     get: str
     notes: str = ""
     absent_allowed: bool = False
-    published: dict[str, int] = field(default_factory=dict)
+    mirrors: bool = True
 
 
 _UCF = ("ucf101", "UCF101", "ucf", ".")
@@ -90,7 +91,6 @@ CATALOG: dict[str, Spec] = {
             (4662, 1861),
             LIGHT,
             _GET_UCF,
-            published={"Total": 6523, "Generated": 5000},
         ),
         Spec(
             "ucf101",
@@ -101,7 +101,6 @@ CATALOG: dict[str, Spec] = {
             (9537, 3783),
             LIGHT,
             _GET_UCF,
-            published={"Total": 13320, "Generated": 10100},
         ),
         Spec(
             "hmdb51",
@@ -112,7 +111,6 @@ CATALOG: dict[str, Spec] = {
             (3570, 1530),
             LIGHT,
             _GET_HMDB,
-            published={"Total": 6766, "Generated": 5100},
         ),
         Spec(
             "hmdb51-vdsd",
@@ -124,7 +122,6 @@ CATALOG: dict[str, Spec] = {
             LIGHT,
             _GET_HMDB,
             notes="LEAKING: 42% of its test clips share class and source video with a train clip",
-            published={"Total": 6766, "Training": 5236, "Generated": 5100},
         ),
         Spec(
             "kinetics400",
@@ -136,7 +133,6 @@ CATALOG: dict[str, Spec] = {
             Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="middle", rate=2.0),
             _GET_K400,
             absent_allowed=True,
-            published={"Total": 254379, "Generated": 40000},
         ),
         Spec(
             "ssv2",
@@ -147,8 +143,8 @@ CATALOG: dict[str, Spec] = {
             (168913, 24777),
             Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="even"),
             _GET_SSV2,
-            notes="left and right are labels here: protocols that flip clips harm it",
-            published={"Total": 220847, "Generated": 17400},
+            notes="left and right are labels here, so its clips are never flipped when drawn",
+            mirrors=False,
         ),
         Spec(
             "ucf10",

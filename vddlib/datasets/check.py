@@ -8,13 +8,16 @@ from pathlib import Path
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset
 from vddlib.datasets.layouts import source_of
-from vddlib.datasets.store import over
+from vddlib.datasets.store import crash, over
 from vddlib.errors import BrokenVideo
 
 
 @dataclass
 class Findings:
-    """What a check found; names are ``CLASS/stem``. `sound` where nothing but notes remains."""
+    """What a check found; names are ``CLASS/stem``. `sound` where nothing but notes remains.
+
+    `duplicates` are entries with the same bytes, be it one file listed twice; `across` are those in train and test.
+    """
 
     counts: tuple[int, int] = (0, 0)
     expected: tuple[int, int] | None = None
@@ -50,7 +53,7 @@ class Findings:
         ):
             out += [f"{label}: {len(names)}"] + [f"    {name}" for name in names[:20]]
             out += [f"    and {len(names) - 20} more"] if len(names) > 20 else []
-        out += [f"byte-identical files: {len(self.duplicates)} groups"] + [
+        out += [f"byte-identical videos: {len(self.duplicates)} groups"] + [
             "    " + " = ".join(g) for g in self.duplicates[:20]
         ]
         out += [f"of these across train and test: {len(self.across)}"] + ["    " + " = ".join(g) for g in self.across]
@@ -79,10 +82,11 @@ def check(dataset: Dataset, workers: int | None = None) -> Findings:
     entries = [("train", e) for e in dataset.train] + [("test", e) for e in dataset.test]
     found = Findings((len(dataset.train), len(dataset.test)), dataset.spec.counts if dataset.spec else None)
     found.absent = list(dataset.absent)
-    examined = dict(over(sorted({e.path for _, e in entries}), _examine, f"{dataset.name}: checking", workers))
+    paths = sorted({entry.path for _, entry in entries})
+    what = f"{dataset.name}: checking"
+    examined = dict(over(paths, _examine, what, workers, crashed=lambda path: (0, False, crash(path), "")))
     needed = dataset.spec.clip.frames if dataset.spec else 1
-    groups: dict[str, dict[Path, str]] = defaultdict(dict)
-    parts: dict[str, set[str]] = defaultdict(set)
+    groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for part, entry in entries:
         frames, exact, why, checksum = examined[entry.path]
         if why:
@@ -92,10 +96,12 @@ def check(dataset: Dataset, workers: int | None = None) -> Findings:
             found.short.append(f"{part}/{entry.name}: {frames} frames")
         if not exact:
             found.inexact.append(f"{part}/{entry.name}")
-        groups[checksum][entry.path] = f"{part}/{entry.name}"
-        parts[checksum].add(part)
-    found.duplicates = sorted(sorted(names.values()) for names in groups.values() if len(names) > 1)
-    found.across = sorted(sorted(groups[c].values()) for c, p in parts.items() if len(p) > 1 and len(groups[c]) > 1)
+        groups[checksum].add((part, entry.name))
+    for group in sorted(sorted(group) for group in groups.values() if len(group) > 1):
+        names = [f"{part}/{name}" for part, name in group]
+        found.duplicates.append(names)
+        if len({part for part, _ in group}) > 1:
+            found.across.append(names)
     lengths = sorted(frames for frames, _, why, _ in examined.values() if not why)
     if lengths:
         found.frames = (lengths[0], lengths[len(lengths) // 2], lengths[-1])

@@ -19,13 +19,14 @@ class Clips(torch.utils.data.Dataset):
     """One split of a dataset under a geometry: labelled videos from which clips are drawn.
 
     `classes`: names; `labels`: int64 [N]; `mean`, `std`: float32 [3], of the train split's pixels in [0, 1], used for
-    every split. `dataset`: name; `fingerprint`: sha256 of the dataset; `part`: 'train' or 'test'; `bytes_video`: size
-    of the video files on disk.
+    every split. `mirrors`: whether a flipped clip keeps its label. `dataset`: name; `fingerprint`: sha256 of the dataset;
+    `part`: 'train' or 'test'; `bytes_video`: size of the video files on disk.
     """
 
     def __init__(self, dataset: Dataset, part: str, geometry: Geometry, store: Store | None, rows: list):
         self.dataset, self.fingerprint, self.part = dataset.name, dataset.fingerprint, part
         self.classes, self.geometry = dataset.classes, geometry
+        self.mirrors = dataset.spec.mirrors if dataset.spec else True
         self.mean, self.std = torch.zeros(3), torch.ones(3)
         self._still, self._whole = False, True
         self._store, self._rows, self._entries = store, rows, getattr(dataset, part)
@@ -45,6 +46,10 @@ class Clips(torch.utils.data.Dataset):
         """Size of the video files, in bytes."""
         return sum(self._entries[i].path.stat().st_size for i in self._index)
 
+    def name(self, i: int) -> str:
+        """The name of video `i`."""
+        return self._entries[self._index[i]].name
+
     def path(self, i: int):
         """The file of video `i`."""
         return self._entries[self._index[i]].path
@@ -58,7 +63,7 @@ class Clips(torch.utils.data.Dataset):
         place = int(self._index[i])
         rng = np.random.default_rng([seed, 0 if self.part == "train" else 1, epoch, place])
         start = int(rng.integers(self.geometry.starts(self._rows[place].frames)))
-        return start, bool(rng.random() < 0.5)
+        return start, bool(rng.random() < 0.5) and self.mirrors
 
     def clip(self, i: int, *, epoch: int = 0, seed: int = 0, start: int | None = None) -> np.ndarray:
         """``uint8 [T, size, size, 3]``: the clip of video `i` for `epoch` (or from frame `start` on), not flipped."""
@@ -139,7 +144,7 @@ class Clips(torch.utils.data.Dataset):
         rng, held = np.random.default_rng([seed, 2]), np.zeros(len(self), bool)
         for label in range(len(self.classes)):
             members = self.of_class(label).numpy()
-            groups = np.array([source_of(self.names[i]) for i in members])
+            groups = np.array([source_of(self.name(i)) for i in members])
             for group in rng.permutation(np.unique(groups)):
                 if held[members].sum() >= share * len(members):
                     break

@@ -32,8 +32,18 @@ class Listing:
     absent: tuple[str, ...] = ()
 
 
+# Visible part, camera motion, number of people, viewpoint, quality, number of the clip: ..._u_nm_np1_ba_goo_0
+HMDB_TAIL = re.compile(r"_[hulf]_[nc]m_np\d+_(fr|ba|le|ri)_(bad|med|goo)_\d+$")
+
+
 def source_of(name: str) -> str:
-    """The source video a clip was cut from, as far as its name says (UCF101's ``_gNN_``), else the name itself."""
+    """The source video a clip was cut from, as far as its name (``CLASS/stem``, or a stem) says; else the name itself.
+
+    UCF101 says it up to ``_gNN_``; HMDB51's ``SOURCE_CLASS_PROPERTIES_NUMBER`` is cut before the properties. The class
+    stays in it: two classes never share a source.
+    """
+    if tail := HMDB_TAIL.search(name):
+        return name[: tail.start()]
     group = re.search(r"^.*_g\d+(?=_)", name)
     return group.group() if group else name
 
@@ -91,6 +101,8 @@ def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1) -
             name, slash, file = line.split()[0].partition("/")
             if not slash:
                 raise VddError(f"{path}, line {number}: expected CLASS/VIDEO, found {line[:60]!r}")
+            if name not in listed:
+                raise VddError(f"{path}, line {number}: classInd.txt does not list the class {name!r}")
             if name in label_of:
                 stem = Path(file).stem
                 if stem in files[name]:
@@ -106,7 +118,7 @@ def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1) -
 def class_folders(root: Path, *, seed: int = 0, test_share: float = 0.3) -> Listing:
     """Class folders without lists: a split drawn from `seed`, about `test_share` of each class for test.
 
-    Clips cut from one source video (UCF's ``_gNN_``) stay on one side. Raises VddError where a class has no video.
+    Clips cut from one source video (see `source_of`) stay on one side. Raises VddError where a class has no video.
     """
     base = root / "videos" if (root / "videos").is_dir() else root
     names = tuple(sorted(item.name for item in base.iterdir() if item.is_dir() and not item.name.startswith(".")))
@@ -117,7 +129,8 @@ def class_folders(root: Path, *, seed: int = 0, test_share: float = 0.3) -> List
     for label, name in enumerate(names):
         groups: dict[str, list[Entry]] = {}
         for stem, path in videos_in(base / name).items():
-            groups.setdefault(source_of(stem), []).append(Entry(path, label, f"{name}/{stem}"))
+            entry = Entry(path, label, f"{name}/{stem}")
+            groups.setdefault(source_of(entry.name), []).append(entry)
         keys = sorted(groups)
         order = np.random.default_rng([seed, label]).permutation(len(keys))
         held = round(len(keys) * test_share) if len(keys) > 1 else 0
@@ -170,10 +183,10 @@ def kinetics(root: Path) -> Listing:
     """``train.csv`` and ``val.csv`` (label, youtube_id, time_start, time_end) beside ``train/`` and ``val/``.
 
     Videos are ``ID_SSSSSS_EEEEEE.mp4``, in class folders (spaces or underscores) or flat. Many copies lack videos that
-    left the web: those are `absent`. Raises VddError where a csv is missing or lacks a column.
+    left the web: those are `absent`. Raises VddError where a csv is missing or malformed.
     """
     tables = {part: _kinetics_rows(root, part) for part in ("train", "val")}
-    classes = tuple(sorted({row["label"] for row in tables["train"]}))
+    classes = tuple(sorted({label for label, _, _ in tables["train"]}))
     label_of = {name: label for label, name in enumerate(classes)}
     absent: list[str] = []
 
@@ -183,29 +196,45 @@ def kinetics(root: Path) -> Listing:
         for name in classes:
             for spelling in {name, name.replace(" ", "_")}:
                 files.update(videos_in(folder / spelling))
-        for row in tables[part]:
-            stem = f"{row['youtube_id']}_{int(float(row['time_start'])):06d}_{int(float(row['time_end'])):06d}"
-            path = files.get(stem) or files.get(row["youtube_id"])
-            if path is not None and row["label"] in label_of:
-                found.append(Entry(path, label_of[row["label"]], f"{row['label']}/{stem}"))
+        for label, youtube_id, stem in tables[part]:
+            path = files.get(stem) or files.get(youtube_id)
+            if path is not None and label in label_of:
+                found.append(Entry(path, label_of[label], f"{label}/{stem}"))
             else:
-                absent.append(f"{part}/{row['label']}/{stem}.mp4")
+                absent.append(f"{part}/{label}/{stem}.mp4")
         return tuple(found)
 
     return Listing(classes, entries("train"), entries("val"), tuple(absent))
 
 
-def _kinetics_rows(root: Path, part: str) -> list[dict[str, str]]:
+def _kinetics_rows(root: Path, part: str) -> list[tuple[str, str, str]]:
+    """(label, youtube_id, stem of the file) of every row."""
     places = [root / f"{part}.csv", root / "annotations" / f"{part}.csv"]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise VddError(f"{root}: no {part}.csv, neither there nor in annotations/")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for column in ("label", "youtube_id", "time_start", "time_end"):
-        if rows and column not in rows[0]:
-            raise VddError(f"{path}: has no column {column!r} (columns: {', '.join(map(str, rows[0]))})")
+    rows = []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            for row in reader:
+                for column in ("label", "youtube_id", "time_start", "time_end"):
+                    if column not in row:
+                        raise VddError(f"{path}: has no column {column!r} (columns: {', '.join(map(str, row))})")
+                    if not row[column]:
+                        raise VddError(f"{path}, line {reader.line_num}: has no {column}")
+                begin, end = (_seconds(row[column], path, reader.line_num) for column in ("time_start", "time_end"))
+                rows.append((row["label"], row["youtube_id"], f"{row['youtube_id']}_{begin:06d}_{end:06d}"))
+    except (UnicodeDecodeError, csv.Error):
+        raise VddError(f"{path}: not a csv in UTF-8; get it again") from None
     return rows
+
+
+def _seconds(text: str, path: Path, line: int) -> int:
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError):
+        raise VddError(f"{path}, line {line}: expected a time in seconds, found {text[:60]!r}") from None
 
 
 # --- Something-Something V2 -----------------------------------------------------------------------------------------
@@ -218,19 +247,27 @@ def ssv2(root: Path) -> Listing:
 
     A clip's class is its template with the brackets taken off. Raises VddError where a file is missing or malformed.
     """
-    label_of = {name: int(index) for name, index in _ssv2_json(root, "labels").items()}
+    path, labels = _ssv2_json(root, "labels", dict)
+    try:
+        label_of = {name: int(index) for name, index in labels.items()}
+    except (TypeError, ValueError):
+        raise VddError(f"{path}: expected the number of each template") from None
     classes = tuple(sorted(label_of, key=label_of.__getitem__))
     folder = first_folder(root, tuple(f for f in SSV2_VIDEOS if videos_in(root / f))) or root
     files, absent = videos_in(folder), []
 
     def entries(part: str) -> tuple[Entry, ...]:
         found = []
-        for item in _ssv2_json(root, part):
+        path, items = _ssv2_json(root, part, list)
+        for number, item in enumerate(items, 1):
+            for key in ("id", "template"):
+                if not isinstance(item, dict) or not isinstance(item.get(key), str):
+                    raise VddError(f"{path}, item {number}: has no {key!r} that is a text")
             name = item["template"].replace("[", "").replace("]", "")
             if name not in label_of:
-                raise VddError(f"{root}: {part}.json has the template {name!r}, which labels.json does not list")
+                raise VddError(f"{path}, item {number}: labels.json does not list the template {name!r}")
             if item["id"] in files:
-                found.append(Entry(files[item["id"]], label_of[name], str(item["id"])))
+                found.append(Entry(files[item["id"]], label_of[name], item["id"]))
             else:
                 absent.append(f"{item['id']}.webm")
         return tuple(found)
@@ -239,12 +276,16 @@ def ssv2(root: Path) -> Listing:
     return Listing(classes, train, test, tuple(absent))
 
 
-def _ssv2_json(root: Path, part: str):
+def _ssv2_json(root: Path, part: str, kind: type[dict] | type[list]):
+    """(path, what it holds, a `kind`) of one of the annotation files."""
     names = [f"{part}.json", f"labels/{part}.json", f"something-something-v2-{part}.json"]
     path = next((root / name for name in names if (root / name).is_file()), None)
     if path is None:
         raise VddError(f"{root}: no {part}.json, neither there nor in labels/")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise VddError(f"{path}: not JSON ({error})") from None
+    if not isinstance(value, kind):
+        raise VddError(f"{path}: expected a {kind.__name__}, found a {type(value).__name__}")
+    return path, value

@@ -7,8 +7,10 @@ One file ``frames.u8`` holds, video after video, the frames that any clip may ne
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +26,7 @@ from vddlib.errors import BrokenVideo, VddError
 from vddlib.progress import say, track
 
 BROKEN_SHARE = 0.01
+DECODING = 1  # raise when decoded pixels change
 
 
 @dataclass(frozen=True)
@@ -63,41 +66,77 @@ def open_store(dataset: Dataset, geometry: Geometry, workers: int | None = None)
     key = {
         "dataset": dataset.fingerprint,
         "geometry": geometry.model_dump(),
-        "code": artifacts.code_digest("vddlib.datasets.store", "vddlib.datasets.geometry", "vddlib.datasets.video"),
+        "decoding": DECODING,  # and not the code of vddlib.datasets.video, which encodes, too
+        "code": artifacts.code_digest("vddlib.datasets.store", "vddlib.datasets.geometry"),
     }
     return Store(artifacts.get("store", key, lambda folder: _build(folder, dataset, geometry, workers)), geometry)
 
 
-def over(items: Sequence, work: Callable, what: str, workers: int | None = None):
+def over(items: Sequence, work: Callable, what: str, workers: int | None = None, *, crashed: Callable):
     """Yield ``(item, work(item))`` as worker processes finish; items are small and picklable, order is not kept.
 
-    Never more than a few items per worker wait in the queue, so an interruption ends it at once.
+    An item that takes its process down (a decoder may, on a corrupt file) yields ``(item, crashed(item))``, and the
+    others go on; few items, or one worker, are worked on in this very process, where nothing can be caught. Never more
+    than a few items per worker wait in the queue, so an interruption ends it at once.
     """
     workers = min(workers or os.cpu_count() or 1, 16, max(1, len(items)))
     if workers == 1 or len(items) < 8:
         for item in track(items, what):
             yield item, work(item)
         return
+    yield from track(_parallel(items, work, workers, crashed), what, total=len(items))
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
     # spawn: decoders and torch both keep threads, which a fork would leave behind locked.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+def _parallel(items: Sequence, work: Callable, workers: int, crashed: Callable):
+    waiting, running, pool = deque(items), {}, _pool(workers)
     try:
-        queue, running = iter(items), {}
-
-        def done():
-            for item in queue:
-                running[pool.submit(work, item)] = item
-                if len(running) >= 4 * workers:
-                    break
-            while running:
+        while waiting or running:
+            try:
+                while waiting and len(running) < 4 * workers:
+                    future = pool.submit(work, waiting[0])
+                    running[future] = waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-                    for item in queue:
-                        running[pool.submit(work, item)] = item
-                        break
-
-        yield from track(done(), what, total=len(items))
+                    result = future.result()
+                    yield running.pop(future), result
+            except BrokenProcessPool:
+                pool.shutdown()  # from here on every running future is done: with its result, or broken
+                broken = [f for f in running if isinstance(f.exception(), BrokenProcessPool)]
+                yield from ((running[f], f.result()) for f in running if f not in broken)
+                yield from _one_by_one([running[f] for f in broken], work, crashed)
+                running, pool = {}, _pool(workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_by_one(items: Sequence, work: Callable, crashed: Callable):
+    """Each item alone in a process, a new one after each crash: so it is clear whose fault that was."""
+    waiting = deque(items)
+    while waiting:
+        with _pool(1) as pool:
+            try:
+                pool.submit(os.getpid).result()
+            except BrokenProcessPool:
+                raise VddError(
+                    "worker processes die as they start: does the script guard its calls by "
+                    "`if __name__ == '__main__':`?"
+                ) from None
+            while waiting:
+                item = waiting.popleft()
+                try:
+                    yield item, pool.submit(work, item).result()
+                except BrokenProcessPool:
+                    yield item, crashed(item)
+                    break
+
+
+def crash(path: Path) -> str:
+    """Why the video at `path` is broken, where decoding it took the process down."""
+    return f"{path}: the decoder crashed on it"
 
 
 def _probe(path: Path) -> tuple[int, float, str]:
@@ -111,7 +150,8 @@ def _probe(path: Path) -> tuple[int, float, str]:
 def probe_all(dataset: Dataset, workers: int | None = None) -> dict[Path, tuple[int, float, str]]:
     """Path -> (frames, fps, why it is broken or '') of every video of the dataset."""
     paths = sorted({entry.path for entry in (*dataset.train, *dataset.test)})
-    return dict(over(paths, _probe, f"{dataset.name}: probing videos", workers))
+    what = f"{dataset.name}: probing videos"
+    return dict(over(paths, _probe, what, workers, crashed=lambda path: (0, 0.0, crash(path))))
 
 
 def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | None) -> None:
@@ -147,7 +187,8 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
         row = Row(**index[part][i])
         if not done[number] and not row.broken:
             jobs.append((number, entry.path, row, geometry, pixels, shape))
-    for (number, *_rest), reason in over(jobs, _fill, f"{dataset.name}: decoding videos", workers):
+    what = f"{dataset.name}: decoding videos"
+    for (number, *_rest), reason in over(jobs, _fill, what, workers, crashed=lambda job: crash(job[1])):
         part, i, _ = entries[number]
         if reason:
             index[part][i]["broken"] = reason

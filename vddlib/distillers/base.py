@@ -88,5 +88,5 @@ class Selector(Distiller):
         indices = torch.cat(chosen)
         frames = torch.from_numpy(train.frames(indices, epoch=0, seed=seed))
         seconds += time.monotonic() - begun
-        card = self.card(train, ipc, seed, distill_seconds=seconds, videos=[train.names[i] for i in indices])
+        card = self.card(train, ipc, seed, distill_seconds=seconds, videos=[train.name(int(i)) for i in indices])
         return DistilledSet(Stored(frames, train.mean, train.std), train.labels[indices], train.classes, card)

@@ -124,14 +124,11 @@ class DistilledSet:
 
     def save(self, folder: Path, previews: bool = True) -> Path:
         """Write ``tensors.safetensors``, ``card.json`` and, with `previews`, an MP4 per clip."""
-        from safetensors.torch import save_file
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"content.{k}": v.cpu().contiguous() for k, v in self.content.state_dict().items()}
-        partial = folder / ".tensors.partial"
-        save_file(tensors | {"labels": self.labels, "targets": self.targets.clone()}, partial)
-        partial.replace(folder / "tensors.safetensors")
+        tensors = {f"content.{name}": tensor for name, tensor in self.content.state_dict().items()}
+        tensors |= {"labels": self.labels, "targets": self.targets.clone()}
+        artifacts.write_tensors(folder / "tensors.safetensors", tensors)
         bytes_ = {name: getattr(self, name) for name in ("bytes_float32", "bytes_uint8", "bytes_video")}
         card = {**self.card, **bytes_, "kind": _kind(self.content), "classes": self.classes, "clips": len(self)}
         artifacts.write_json(folder / "card.json", card)
@@ -143,17 +140,18 @@ class DistilledSet:
     @classmethod
     def load(cls, folder: Path) -> "DistilledSet":
         """Read what `save` wrote. Raises VddError where the folder holds no distilled set."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         folder = Path(folder)
         try:
             card = json.loads((folder / "card.json").read_text())
             tensors = load_file(folder / "tensors.safetensors")
-        except (OSError, ValueError) as error:
-            raise VddError(f"{folder}: no distilled set there ({error})") from None
-        content = {k.removeprefix("content."): v for k, v in tensors.items() if k.startswith("content.")}
-        module = PARAMETERISATIONS[card["kind"]](**content)
-        return cls(module, tensors["labels"], tuple(card["classes"]), card, tensors["targets"])
+            content = {k.removeprefix("content."): v for k, v in tensors.items() if k.startswith("content.")}
+            module = PARAMETERISATIONS[card["kind"]](**content)
+            return cls(module, tensors["labels"], tuple(card["classes"]), card, tensors["targets"])
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise VddError(f"{folder}: no whole distilled set there ({type(error).__name__}: {error})") from None
 
 
 def _kind(content: nn.Module) -> str:

@@ -1,7 +1,7 @@
 """Embeddings of real clips, for the selectors that compare them (herding, k-center)."""
 
 import time
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Selector
+from vddlib.errors import VddError
 from vddlib.students import Network, trained
 from vddlib.training import Recipe, pick_device
 
@@ -34,10 +35,22 @@ class EmbeddingSelector(Selector):
         if model is None and self.weights == "trained":
             found = trained(train, self.network, self.recipe, seed=seed, device=device, flip=True)
             model, seconds = found.model, found.log.seconds
+            if found.log.diverged_at:
+                raise VddError(
+                    f"{self.method}: its embedding network diverged in epoch {found.log.diverged_at} (seed {seed}); "
+                    f"lower the rate of its recipe, now {self.recipe.lr:g}"
+                )
         elif model is None:
             model = self.network.build(train.classes, train.geometry, seed)
         begun = time.monotonic()
-        return embed(model, train, seed=seed, device=device), seconds + time.monotonic() - begun
+        embeddings = embed(model, train, seed=seed, device=device)
+        if not embeddings.isfinite().all():
+            raise VddError(f"{self.method}: the embeddings of {train.dataset} are not finite; the network has diverged")
+        return embeddings, seconds + time.monotonic() - begun
+
+    def card(self, train: Clips, ipc: int | None, seed: int, **more: Any) -> dict[str, Any]:
+        """As every card, and whether a network was given instead of the one that the parameters describe."""
+        return super().card(train, ipc, seed, given_network=self.model is not None, **more)
 
 
 @torch.no_grad()

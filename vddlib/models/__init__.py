@@ -68,6 +68,6 @@ def build(name: str, num_classes: int, *, frames: int, size: int, seed: int = 0,
     with seeding.forked("init", name, seed):
         try:
             model = make(num_classes, **geometry, **options)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise VddError(f"model {name!r} on {frames}x{size}x{size}: {error}") from None
     return model.to(memory_format=torch.channels_last_3d) if isinstance(model, MiniC3D | C3D) else model

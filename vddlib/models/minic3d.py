@@ -29,6 +29,10 @@ class MiniC3D(nn.Module):
         dropout: float = 0.5,
     ):
         super().__init__()
+        if not 1 <= depth <= len(widths):
+            raise ValueError(f"depth {depth} does not fit {len(widths)} widths")
+        if norm not in ("none", "batch", "instance"):
+            raise ValueError(f"norm is none, batch or instance, not {norm!r}")
         blocks: list[nn.Module] = []
         channels = 3
         for index, width in enumerate(widths[:depth]):

@@ -1,0 +1,104 @@
+"""One look for every figure: a colour per method, quiet axes, and files that come out the same for the same data."""
+
+import io
+from pathlib import Path
+
+import matplotlib
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from vddlib.results.records import write_atomic
+from vddlib.results.schema import METHODS, method_rank
+from vddlib.results.tables import write_origin
+
+# Paul Tol's and Okabe and Ito's colour-blind-safe colours; a marker tells apart what two similar colours may not.
+COLOURS = {
+    "full": "#000000", "random": "#888888", "herding": "#56B4E9", "kcenter": "#0072B2",
+    "dm": "#E69F00", "static_dc": "#B0A060", "mtt": "#D55E00", "frepo": "#CC79A7",
+    "dm+vdsd": "#999933", "mtt+vdsd": "#882255", "frepo+vdsd": "#AA4499",
+    "idtd": "#44AA99", "tsgf": "#117733", "optdistill": "#332288",
+    "mae_score": "#BBAA55", "csta": "#661100", "dm_mmd": "#6699CC", "vst_unet": "#CC6677", "tac_dt": "#4477AA",
+}  # fmt: skip
+MARKERS = dict(zip(METHODS, "*oDs^vP<>Xdhp8oDs^v", strict=True))
+SPLITS = {"train": "#0072B2", "test": "#E69F00"}
+INK, GREY = "#333333", "#888888"
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.4,
+    "svg.hashsalt": "vddlib",
+    "savefig.dpi": 150,
+}
+
+
+class Drawing(Figure):
+    """A figure outside pyplot: never shown twice, never kept alive; Jupyter shows it as the last value of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        return _bytes(self, "png", dpi=110)
+
+
+def styled(draw):
+    """Decorator: draw in the house style and leave matplotlib's settings as they were."""
+    from functools import wraps
+
+    @wraps(draw)
+    def inner(*args, **kwargs):
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return inner
+
+
+def drawing(width: float, height: float) -> Drawing:
+    """An empty figure, inches."""
+    return Drawing(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def colour(method: str) -> str:
+    """The colour of a method in every figure; a variant has its base's."""
+    return list(COLOURS.values())[method_rank(method)]
+
+
+def marker(method: str) -> str:
+    """The marker of a method in every figure; variants have markers of their own, by their name."""
+    base, _, variant = method.partition("[")
+    return "PXdhHpv<>^"[sum(map(ord, variant)) % 10] if variant else MARKERS[base]
+
+
+def tint(hex_colour: str, strength: float) -> tuple[float, float, float]:
+    """A colour mixed with white: strength 1 is the colour itself, 0 is white."""
+    return tuple(1 - strength * (1 - channel) for channel in to_rgb(hex_colour))
+
+
+def _bytes(fig: Figure, suffix: str, dpi: int = 150) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}}[suffix]  # else no two files would be the same
+    with matplotlib.rc_context(STYLE):
+        fig.savefig(buffer, format=suffix, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()
+
+
+def save(fig: Figure, path_without_suffix: str | Path, provenance: dict, caption: str = "") -> list[Path]:
+    """Write PATH.png (150 dpi), PATH.svg and PATH.json (provenance and caption); the same bytes for the same data."""
+    path = Path(path_without_suffix)
+    paths = [write_atomic(path.with_name(f"{path.name}.{s}"), _bytes(fig, s)) for s in ("png", "svg")]
+    return [*paths, write_origin(path.with_name(f"{path.name}.json"), {**provenance, "caption": caption})]

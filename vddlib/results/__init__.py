@@ -1,0 +1,40 @@
+"""Results: records on disk, queries over them, and tables beside the published numbers. One door to four small rooms.
+
+record(row)            a notebook's evaluated student       -> $VDD_RUN/records.csv
+gather("quick")        every run's records                  -> figures/quick/records.csv
+load, summarise        the gathered records; mean, std and n over seeds
+compare(df)            ours beside published
+main_table("quick")    methods x IPC                        -> figures/quick/table.{md,csv,tex,json}
+"""
+
+from vddlib.results.main_table import main_table
+from vddlib.results.published import papers, published
+from vddlib.results.records import gather, load, read, record, records_path, summarise
+from vddlib.results.schema import COLUMNS, COSTS, DATASETS, METHODS, METRICS, ORIGIN, STUDENTS, display, method_rank
+from vddlib.results.tables import Block, compare, dataset_table, origin, write_table
+
+__all__ = [
+    "COLUMNS",
+    "COSTS",
+    "DATASETS",
+    "METHODS",
+    "METRICS",
+    "ORIGIN",
+    "STUDENTS",
+    "Block",
+    "compare",
+    "dataset_table",
+    "display",
+    "gather",
+    "load",
+    "main_table",
+    "method_rank",
+    "origin",
+    "papers",
+    "published",
+    "read",
+    "record",
+    "records_path",
+    "summarise",
+    "write_table",
+]
