@@ -67,7 +67,7 @@ def test_decoding_is_right_even_where_seeking_is_not(tmp_path, codec, name):
     ours = video.decode(path, [41, 5, 58])
     assert np.abs(ours.astype(int) - reference[[41, 5, 58]]).mean() < 3
     exact = video.seek_is_exact(path)
-    assert exact or (codec, name) == ("libx264", "a.avi")
+    assert exact == ((codec, name) != ("libx264", "a.avi"))
     if exact:
         places = [50, 1, 33, 12, 59, 0, 26]
         assert np.array_equal(video.decode(path, places, seek=True), video.decode(path, places))
