@@ -52,8 +52,7 @@ def test_frames_come_in_the_order_asked_for(tmp_path):
     path = video.encode(tmp_path / "a.mp4", moving_square(1, 0, 30))
     reference = np.stack(list(video.stream(path)))
     wanted = [7, 3, 3, 29, 0]
-    for seek in (False, True):
-        assert np.array_equal(video.decode(path, wanted, seek=seek), reference[wanted])
+    assert np.array_equal(video.decode(path, wanted), reference[wanted])
 
 
 @pytest.mark.parametrize(("codec", "name"), [("mpeg4", "a.avi"), ("libx264", "a.mp4"), ("libx264", "a.avi")])
@@ -66,11 +65,7 @@ def test_decoding_is_right_even_where_seeking_is_not(tmp_path, codec, name):
         reference = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     ours = video.decode(path, [41, 5, 58])
     assert np.abs(ours.astype(int) - reference[[41, 5, 58]]).mean() < 3
-    exact = video.seek_is_exact(path)
-    assert exact == ((codec, name) != ("libx264", "a.avi"))
-    if exact:
-        places = [50, 1, 33, 12, 59, 0, 26]
-        assert np.array_equal(video.decode(path, places, seek=True), video.decode(path, places))
+    assert video.seek_is_exact(path) == ((codec, name) != ("libx264", "a.avi"))
 
 
 def test_a_wrong_seek_is_noticed(tmp_path, monkeypatch):
@@ -97,11 +92,18 @@ def test_a_wrong_seek_is_noticed(tmp_path, monkeypatch):
     assert not video.seek_is_exact(path)
 
 
-def test_real_xvid_and_mp4_agree_with_decoding_in_order(real_avi, real_data):
+def test_real_xvid_and_mp4_are_decoded_as_pyav_decodes_them(real_avi, real_data):
+    import av
+
     for folder, pattern in ((real_avi, "*/*.avi"), (real_data / "ucf10" / "UCF-101", "PullUps/*g0[12]_c01.mp4")):
         for path in sorted(folder.glob(pattern))[:3]:
+            with av.open(str(path)) as container:
+                reference = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+            ours = np.stack(list(video.stream(path)))
+            assert ours.shape == reference.shape
+            assert np.abs(ours.astype(int) - reference).max() <= 3  # two builds of ffmpeg round colours differently
+            assert np.array_equal(video.decode(path, [20, 3, len(ours) - 1]), ours[[20, 3, -1]])
             assert video.seek_is_exact(path)
-            assert np.array_equal(video.decode(path, [20, 3]), video.decode(path, [20, 3], seek=True))
 
 
 def test_bad_files_are_named_in_one_line(tmp_path):
@@ -120,9 +122,10 @@ def test_bad_files_are_named_in_one_line(tmp_path):
 
 def test_a_frame_beyond_the_end_is_refused(tmp_path):
     path = video.encode(tmp_path / "a.mp4", moving_square(0, 0, 24))
-    for seek in (False, True):
-        with pytest.raises(BrokenVideo, match="has 24 frames, frame 30 was asked for"):
-            video.decode(path, [1, 30], seek=seek)
+    with pytest.raises(BrokenVideo, match="has 24 frames, frame 30 was asked for"):
+        video.decode(path, [1, 30])
+    with pytest.raises(BrokenVideo, match="was asked for"):
+        video.decode(path, [-1, 3])
 
 
 def test_only_pictures_are_encoded():
@@ -138,12 +141,3 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(VddError, match="disk is full"):
         video.encode(tmp_path / "a.mp4", moving_square(0, 0))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_verdicts_on_seeking_follow_the_file(tmp_path):
-    path = video.encode(tmp_path / "a.mp4", moving_square(0, 0))
-    assert not video.known_exact(path)
-    video.remember_exact(path)
-    assert video.known_exact(path)
-    video.encode(path, moving_square(0, 1, 30))
-    assert not video.known_exact(path)

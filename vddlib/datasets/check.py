@@ -49,7 +49,7 @@ class Findings:
             ("absent", self.absent),
             ("unreadable", self.unreadable),
             ("shorter than a clip", self.short),
-            ("seeking inexact, decoded in order instead", self.inexact),
+            ("seeking inexact (harmless here: frames are decoded in order)", self.inexact),
         ):
             out += [f"{label}: {len(names)}"] + [f"    {name}" for name in names[:20]]
             out += [f"    and {len(names) - 20} more"] if len(names) > 20 else []
@@ -68,8 +68,6 @@ def _examine(path: Path) -> tuple[int, bool, str, str]:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         frames = video.probe(path).frames
         exact = video.seek_is_exact(path)
-        if exact:
-            video.remember_exact(path)
         return frames, exact, "", checksum
     except BrokenVideo as error:
         return 0, False, str(error), ""

@@ -72,8 +72,7 @@ class Clips(torch.utils.data.Dataset):
         if self._store is not None:
             return self._store.clip(self.part, place, start)
         row, path = self._rows[place], self._entries[place].path
-        wanted = self.geometry.indices(row.frames, start, row.fps)
-        return self.geometry.square(video.decode(path, wanted, seek=video.known_exact(path)))
+        return self.geometry.square(video.decode(path, self.geometry.indices(row.frames, start, row.fps)))
 
     def middle(self, i: int) -> np.ndarray:
         """``uint8 [T, size, size, 3]``: the clip from the middle of video `i`, for tests that draw nothing."""
