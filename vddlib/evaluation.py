@@ -1,6 +1,5 @@
 """Protocols as data, and the one procedure that turns a distilled set into numbers on the real test clips."""
 
-import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet, FullSet
-from vddlib.errors import VddError
+from vddlib.errors import VddError, unknown
 from vddlib.progress import say
 from vddlib.students import Network, Trained, trained
 from vddlib.training import Recipe, pick_device
@@ -111,16 +110,18 @@ PROTOCOLS: dict[str, Protocol] = {
 }  # fmt: skip
 
 
+def _named(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
+
+
 def protocol(name: str, **changes) -> Protocol:
     """The protocol `name`; `changes` replace fields of its recipe (epochs, batch_size, lr...).
 
     Raises VddError for an unknown protocol or field.
     """
-    if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise VddError(f"unknown protocol {name!r}: {hint}known are {', '.join(PROTOCOLS)}")
-    chosen = PROTOCOLS[name]
+    chosen = _named(name)
     try:
         recipe = Recipe(**{**chosen.recipe.model_dump(), **changes})
     except ValidationError as error:
@@ -218,9 +219,7 @@ def evaluate(
     epochs and reports the best of those looks as ``top1_best_on_test``, never as the result. Finished students come out
     of the cache, an interrupted one is resumed. Raises VddError where the set lacks the labels the protocol asks for.
     """
-    chosen = PROTOCOLS.get(protocol) if isinstance(protocol, str) else protocol
-    if chosen is None:
-        chosen = globals()["protocol"](protocol)
+    chosen = _named(protocol) if isinstance(protocol, str) else protocol
     place = pick_device(device)
     network = network or Network(name=chosen.student)
     _check_labels(distilled, chosen, teacher)

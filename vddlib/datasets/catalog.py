@@ -1,6 +1,5 @@
 """What each dataset is: classes, splits, clip geometry, where it lies under ``$VDD_DATA``, and how a user gets it."""
 
-import difflib
 import hashlib
 import os
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 from vddlib.datasets import layouts
 from vddlib.datasets.geometry import HEAVY, LIGHT, Geometry
 from vddlib.datasets.layouts import Entry, Listing
-from vddlib.errors import VddError
+from vddlib.errors import VddError, unknown
 from vddlib.progress import say
 
 MINIUCF = tuple(
@@ -198,9 +197,7 @@ def spec(name: str) -> Spec:
     """The catalogue entry `name`. Raises VddError with the nearest name where there is none."""
     if name in CATALOG:
         return CATALOG[name]
-    near = difflib.get_close_matches(name, CATALOG, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise VddError(f"unknown dataset {name!r}: {hint}known are {', '.join(CATALOG)}, or the path of a folder")
+    raise unknown("dataset", name, CATALOG, ", or the path of a folder")
 
 
 def read(name: str, *, absent_allowed: bool = False) -> Dataset:

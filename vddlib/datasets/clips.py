@@ -11,7 +11,7 @@ from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.geometry import Geometry
 from vddlib.datasets.layouts import source_of
-from vddlib.datasets.store import Store, open_store, probe_all
+from vddlib.datasets.store import Row, Store, layout_of, open_store, refuse_many_broken
 from vddlib.errors import VddError
 
 
@@ -189,7 +189,9 @@ def load(
         opened = open_store(dataset, geometry, workers)
         rows = opened.rows
     else:
-        opened, rows = None, _rows(dataset, geometry, workers)
+        opened, index = None, layout_of(dataset, geometry, workers)
+        refuse_many_broken(dataset, index)
+        rows = {part: [Row(**row) for row in index[part]] for part in ("train", "test")}
     train, test = (Clips(dataset, part, geometry, opened, rows[part]) for part in ("train", "test"))
     missing = sorted(set(range(len(train.classes))) - set(train.labels.tolist()))
     if missing:
@@ -208,23 +210,3 @@ def statistics(train: Clips, videos: int = 256) -> tuple[Tensor, Tensor]:
     mean = total / count
     std = np.sqrt(np.maximum(square / count - mean**2, 1e-8))
     return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
-
-
-def _rows(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict[str, list]:
-    """The rows a store would have, from probing alone: nothing is decoded in advance."""
-    from vddlib.datasets.store import BROKEN_SHARE, Row, say
-
-    probed, rows, broken = probe_all(dataset, workers), {}, []
-    for part in ("train", "test"):
-        rows[part] = []
-        for entry in getattr(dataset, part):
-            frames, fps, why = probed[entry.path]
-            if not why and not geometry.starts(frames):
-                why = f"{entry.path}: has {frames} frames, a clip needs {geometry.frames}"
-            rows[part].append(Row(0, frames, fps, why))
-            broken += [why] if why else []
-    for why in broken:
-        say(f"skipped: {why}")
-    if len(broken) > BROKEN_SHARE * len(probed):
-        raise VddError(f"{dataset.name}: {len(broken)} of {len(probed)} videos are broken, over 1%; first: {broken[0]}")
-    return rows

@@ -157,7 +157,7 @@ def probe_all(dataset: Dataset, workers: int | None = None) -> dict[Path, tuple[
 def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | None) -> None:
     layout = folder / "layout.json"
     if not layout.is_file():
-        artifacts.write_json(layout, _layout(dataset, geometry, workers))
+        artifacts.write_json(layout, layout_of(dataset, geometry, workers))
     index = json.loads(layout.read_text())
     shape = (index["total"], geometry.size, geometry.size, 3)
     needed, pixels = int(np.prod(shape)), folder / "frames.u8"
@@ -195,19 +195,29 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
             artifacts.write_json(layout, index)
         done[number] = 1
         done.flush()
-    broken = [row["broken"] for part in ("train", "test") for row in index[part] if row["broken"]]
-    for reason in broken:
-        say(f"skipped: {reason}")
-    if len(broken) > BROKEN_SHARE * len(entries):
+    try:
+        refuse_many_broken(dataset, index)
+    except VddError:
         layout.unlink()  # the videos may be mended: look again next time
         flags.unlink()
-        raise VddError(
-            f"{dataset.name}: {len(broken)} of {len(entries)} videos are broken or too short, over 1%; first: {broken[0]}"
-        )
+        raise
     artifacts.write_json(folder / "index.json", index)
 
 
-def _layout(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict:
+def refuse_many_broken(dataset: Dataset, index: dict) -> None:
+    """Name every broken video of a layout; VddError where they are over 1 %."""
+    rows = index["train"] + index["test"]
+    broken = [row["broken"] for row in rows if row["broken"]]
+    for reason in broken:
+        say(f"skipped: {reason}")
+    if len(broken) > BROKEN_SHARE * len(rows):
+        raise VddError(
+            f"{dataset.name}: {len(broken)} of {len(rows)} videos are broken or too short, over 1%; first: {broken[0]}"
+        )
+
+
+def layout_of(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict:
+    """What probing says: a `Row`, as a dict, per train and test video, and the total of frames to be stored."""
     probed = probe_all(dataset, workers)
     index: dict = {"train": [], "test": [], "total": 0}
     for part in ("train", "test"):

@@ -1,14 +1,12 @@
 """Distillers by name. Each is one small file; `build` makes one from plain parameters."""
 
-import difflib
-
 from vddlib.distillers.base import Distiller, Selector
 from vddlib.distillers.distilled import DistilledSet, FullSet, Stored
 from vddlib.distillers.full import Full
 from vddlib.distillers.herding import Herding
 from vddlib.distillers.kcenter import KCenter
 from vddlib.distillers.random import Random
-from vddlib.errors import VddError
+from vddlib.errors import unknown
 
 __all__ = [
     "DISTILLERS", "DistilledSet", "Distiller", "Full", "FullSet", "Herding", "KCenter", "Random", "Selector", "Stored",
@@ -21,7 +19,5 @@ DISTILLERS: dict[str, type[Distiller]] = {kind.method: kind for kind in (Full, R
 def build(method: str, **params) -> Distiller:
     """The distiller `method` with hyper-parameters `params`. Raises VddError for an unknown method or parameter."""
     if method not in DISTILLERS:
-        near = difflib.get_close_matches(method, DISTILLERS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise VddError(f"unknown method {method!r}: {hint}known are {', '.join(DISTILLERS)}")
+        raise unknown("method", method, DISTILLERS)
     return DISTILLERS[method](**params)

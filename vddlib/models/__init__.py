@@ -1,6 +1,5 @@
 """Models by name. Each maps clips ``float32 [N, 3, T, H, W]`` to logits ``[N, C]`` and to an embedding ``[N, D]``."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vddlib import seeding
-from vddlib.errors import VddError
+from vddlib.errors import VddError, unknown
 from vddlib.models.c3d import C3D
 from vddlib.models.minic3d import MiniC3D, count_parameters, layer_shapes
 from vddlib.models.recurrent import Recurrent
@@ -57,13 +56,11 @@ def build(name: str, num_classes: int, *, frames: int, size: int, seed: int = 0,
     or a clip too small for the network.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise VddError(f"unknown model {name!r}: {hint}known are {', '.join(MODELS)}")
+        raise unknown("model", name, MODELS)
     make = MODELS[name]
     taken = inspect.signature(make).parameters
-    if unknown := [option for option in options if option not in taken]:
-        raise VddError(f"model {name!r} has no option {unknown[0]!r}; it has {', '.join(list(taken)[1:])}")
+    if strange := [option for option in options if option not in taken]:
+        raise VddError(f"model {name!r} has no option {strange[0]!r}; it has {', '.join(list(taken)[1:])}")
     geometry = {key: value for key, value in {"frames": frames, "size": size}.items() if key in taken}
     with seeding.forked("init", name, seed):
         try:

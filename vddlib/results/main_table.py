@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from vddlib import provenance
 from vddlib.errors import VddError
-from vddlib.results.records import load, project_root
+from vddlib.results.records import load
 from vddlib.results.schema import chance, display, method_rank
 from vddlib.results.tables import SPLIT_NOTE, Block, compare, origin, write_table
 
@@ -21,7 +22,7 @@ def main_table(scale: str, root: str | Path | None = None, metric: str = "top1")
     """
     df = load(scale, root)
     blocks, notes = blocks_of(df, metric)
-    folder = (Path(root) if root else project_root()) / "figures" / scale
+    folder = (Path(root) if root else provenance.project_root()) / "figures" / scale
     names = {"top1": "top-1", "top5": "top-5", "auc": "macro AUC", "f1": "macro F1"}
     header = f"Scale {scale}: {names.get(metric, metric)} in percent, mean (std over seeds)"
     return write_table(blocks, folder, "table", origin(df, scale), header, notes)

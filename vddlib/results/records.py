@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from vddlib import provenance
 from vddlib.errors import VddError
 from vddlib.results.schema import (
     COLUMNS,
@@ -25,17 +26,10 @@ from vddlib.results.schema import (
 )
 
 
-def project_root() -> Path:
-    """The folder of the checkout, where figures/ and runs/ lie."""
-    from vddlib import provenance
-
-    return Path(provenance.project_root())
-
-
 def records_path() -> Path:
     """Where `record` writes: `$VDD_RUN/records.csv` under the runner, `runs/interactive/records.csv` without it."""
     folder = os.environ.get("VDD_RUN")
-    return (Path(folder) if folder else project_root() / "runs" / "interactive") / "records.csv"
+    return (Path(folder) if folder else provenance.project_root() / "runs" / "interactive") / "records.csv"
 
 
 def record(rows: dict | Iterable[dict]) -> Path:
@@ -44,8 +38,6 @@ def record(rows: dict | Iterable[dict]) -> Path:
     `commit`, `lock_sha256` and `params_sha256` are filled in where a row lacks them.
     Returns the file written. Raises VddError for a row that is not well-formed; then nothing is written.
     """
-    from vddlib import provenance
-
     rows = [validated(row) for row in ([rows] if isinstance(rows, dict) else rows)]
     known = {
         "commit": provenance.commit(),
@@ -72,7 +64,7 @@ def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     A row that two runs measured alike counts once, whatever its times; rows that disagree raise VddError. Runs that did
     not end whole, or whose params file is gone, do not count.
     """
-    root = Path(root) if root else project_root()
+    root = Path(root) if root else provenance.project_root()
     runs = root / "runs" / scale
     paths = [path for path in sorted(runs.glob("*/*.csv")) if _counts(path, root / "params" / scale)]
     parts = [read(path).assign(_path=path.relative_to(root).as_posix()) for path in paths]
@@ -93,7 +85,7 @@ def _counts(path: Path, params: Path) -> bool:
 
 def load(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     """The gathered records of a scale, from `figures/SCALE/records.csv`. Raises VddError where there are none."""
-    path = (Path(root) if root else project_root()) / "figures" / scale / "records.csv"
+    path = (Path(root) if root else provenance.project_root()) / "figures" / scale / "records.csv"
     if not path.exists():
         raise VddError(f"{path} is not there: run `uv run snakemake --cores all {scale}` first")
     return read(path)
