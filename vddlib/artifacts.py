@@ -10,6 +10,7 @@ import errno
 import hashlib
 import importlib
 import inspect
+import io
 import json
 import os
 import shutil
@@ -62,6 +63,11 @@ def code_digest(*modules: str) -> str:
     return digest(trees)
 
 
+def there(kind: str, key: dict) -> bool:
+    """Whether the artifact is in the cache, complete."""
+    return (folder() / kind / digest(key)[:20] / "key.json").is_file()
+
+
 def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     """The folder of the artifact `kind`/`key`; `build(partial)` fills it first where it is not there yet.
 
@@ -100,6 +106,17 @@ def write_tensors(path: Path, tensors: dict) -> None:
 
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    partial.replace(path)
+
+
+def write_state(path: Path, state: dict) -> None:
+    """Write a checkpoint that only this program will read (``torch.load(weights_only=True)``), whole or not at all."""
+    import torch
+
+    buffer = io.BytesIO()  # torch.save itself reports a full disk as a RuntimeError of its own
+    torch.save(state, buffer)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(buffer.getbuffer())
     partial.replace(path)
 
 

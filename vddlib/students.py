@@ -16,7 +16,13 @@ from vddlib.training import FitLog, Recipe, Source, fit
 
 # What a trained network depends on besides its key. Raise DRAWS when the clips drawn for (seed, epoch, index) change.
 _CODE = ("vddlib.training", "vddlib.seeding", "vddlib.augmentations", "vddlib.datasets.geometry")
-_MODELS = ("vddlib.models", "vddlib.models.minic3d", "vddlib.models.c3d", "vddlib.models.recurrent")
+_MODELS = (
+    "vddlib.models",
+    "vddlib.models.minic3d",
+    "vddlib.models.c3d",
+    "vddlib.models.convnet",
+    "vddlib.models.recurrent",
+)
 DRAWS = 1
 
 
@@ -57,6 +63,17 @@ class Trained:
     key: dict
 
 
+def conditions(device: torch.device, *modules: str) -> dict:
+    """What a computation's bits depend on besides its inputs, for cache keys: the device, torch, our code (`modules` too)."""
+    return {
+        "device": device_name(device),
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "torch": torch.__version__,
+        "draws": DRAWS,
+        "code": artifacts.code_digest(*_CODE, *_MODELS, *sorted(modules)),
+    }
+
+
 def trained(
     source: Source,
     network: Network,
@@ -88,11 +105,7 @@ def trained(
         "augmentation": list(augmentation),
         "teacher": artifacts.digest(teacher.key) if teacher else None,
         "watched": [watch_every, watched] if watch_every else None,
-        "device": device_name(device),
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "torch": torch.__version__,
-        "draws": DRAWS,
-        "code": artifacts.code_digest(*_CODE, *_MODELS),
+        **conditions(device),
     }
     what = what or f"{network.name} on {len(source)} clips, seed {seed}"
     augment = augmentations.compose(augmentation)

@@ -1,6 +1,5 @@
 """The one fit loop: students, teachers and experts all learn here."""
 
-import io
 import math
 import time
 from collections import deque
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from vddlib import seeding
+from vddlib import artifacts, seeding
 from vddlib.errors import VddError
 from vddlib.progress import say, track
 
@@ -190,7 +189,7 @@ def fit(
             _save(checkpoint, model, optimizer, log, epoch + 1)
         if log.diverged_at:
             break
-    log.peak_memory_mb = _peak(device)
+    log.peak_memory_mb = peak_memory(device)
     return log
 
 
@@ -203,7 +202,8 @@ def _ahead(batches: Iterator[tuple], depth: int = 3) -> Iterator[tuple]:
             yield batch
 
 
-def _peak(device: torch.device) -> float:
+def peak_memory(device: torch.device) -> float:
+    """MB (2^20 bytes): most that torch held on a GPU since its counter was reset, or this process ever had on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     from vddlib.provenance import peak_memory_mb
@@ -212,12 +212,8 @@ def _peak(device: torch.device) -> float:
 
 
 def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log: FitLog, epoch: int) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "log": vars(log), "epoch": epoch}
-    buffer = io.BytesIO()  # torch.save itself reports a full disk as a RuntimeError of its own
-    torch.save(state, buffer)
-    partial.write_bytes(buffer.getbuffer())
-    partial.replace(path)
+    artifacts.write_state(path, state)
 
 
 def _restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log: FitLog, device: torch.device) -> int:

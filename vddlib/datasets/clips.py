@@ -1,6 +1,7 @@
 """Clips: what students see of a dataset. The clip drawn for an epoch is a function of (seed, epoch, index)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -106,6 +107,18 @@ class Clips(torch.utils.data.Dataset):
     def of_class(self, label: int) -> Tensor:
         """Indices ``int64`` of the videos of one class."""
         return torch.nonzero(self.labels == label).flatten()
+
+    def __getstate__(self) -> dict:
+        """For other processes: the store goes by its folder, not by its pixels."""
+        state = dict(self.__dict__)
+        if self._store is not None:
+            state["_store"] = Path(self._store.pixels.filename).parent
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        if self._store is not None:
+            self._store = Store(self._store, self.geometry)
 
     def _copy(self) -> "Clips":
         part = object.__new__(Clips)

@@ -1,19 +1,27 @@
 """Distillers by name. Each is one small file; `build` makes one from plain parameters."""
 
 from vddlib.distillers.base import Distiller, Selector
+from vddlib.distillers.dc import DC, StaticDC, static_memory
 from vddlib.distillers.distilled import DistilledSet, FullSet, Stored
+from vddlib.distillers.dm import DM
+from vddlib.distillers.frepo import FRePo
 from vddlib.distillers.full import Full
 from vddlib.distillers.herding import Herding
 from vddlib.distillers.kcenter import KCenter
+from vddlib.distillers.mtt import MTT
+from vddlib.distillers.optimised import Optimised
+from vddlib.distillers.pixels import Pixels, Stills
 from vddlib.distillers.random import Random
 from vddlib.errors import unknown
 
 __all__ = [
-    "DISTILLERS", "DistilledSet", "Distiller", "Full", "FullSet", "Herding", "KCenter", "Random", "Selector", "Stored",
-    "build",
+    "DC", "DISTILLERS", "DM", "MTT", "DistilledSet", "Distiller", "FRePo", "Full", "FullSet", "Herding", "KCenter",
+    "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "Stored", "build", "static_memory",
 ]  # fmt: skip
 
-DISTILLERS: dict[str, type[Distiller]] = {kind.method: kind for kind in (Full, Random, Herding, KCenter)}
+DISTILLERS: dict[str, type[Distiller]] = {
+    kind.method: kind for kind in (Full, Random, Herding, KCenter, DM, DC, StaticDC, MTT, FRePo)
+}
 
 
 def build(method: str, **params) -> Distiller:

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from vddlib import seeding
 from vddlib.errors import VddError, unknown
 from vddlib.models.c3d import C3D
+from vddlib.models.convnet import ConvNet
 from vddlib.models.minic3d import MiniC3D, count_parameters, layer_shapes
 from vddlib.models.recurrent import Recurrent
 
-__all__ = ["C3D", "MODELS", "MiniC3D", "Recurrent", "build", "count_parameters", "layer_shapes"]
+__all__ = ["C3D", "MODELS", "ConvNet", "MiniC3D", "Recurrent", "build", "count_parameters", "layer_shapes"]
 
 
 class Torchvision(nn.Module):
@@ -42,6 +43,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "minic3d": MiniC3D,
     "minic3d_bn": partial(MiniC3D, norm="batch"),
     "c3d": C3D,
+    "convnet": ConvNet,
     "cnn_gru": partial(Recurrent, cell="gru"),
     "cnn_lstm": partial(Recurrent, cell="lstm"),
     "r3d_18": partial(Torchvision, arch="r3d_18"),

@@ -4,6 +4,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from vddlib.models.convnet import blocks
+
 
 class Recurrent(nn.Module):
     """Per-frame ConvNet (3 blocks, width 128, instance norm, ReLU, average pool), GRU or LSTM, mean over time, linear.
@@ -23,12 +25,7 @@ class Recurrent(nn.Module):
         frames: int | None = None,
     ):
         super().__init__()
-        blocks: list[nn.Module] = []
-        for index in range(depth):
-            blocks += [nn.Conv2d(3 if index == 0 else width, width, 3, padding=1)]
-            # A ConvNet's instance norm is GroupNorm with one channel per group: it also accepts a 1x1 map.
-            blocks += [nn.GroupNorm(width, width), nn.ReLU(inplace=True), nn.AvgPool2d(2)]
-        self.frame = nn.Sequential(*blocks)
+        self.frame = blocks(width, depth)
         flat = width * (size // 2**depth) ** 2
         self.recurrent = (nn.GRU if cell == "gru" else nn.LSTM)(flat, hidden, batch_first=True)
         self.classifier = nn.Linear(hidden, num_classes)

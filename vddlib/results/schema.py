@@ -14,6 +14,7 @@ METHODS = {  # name in records -> name in print, in reading order
     "herding": "Herding",
     "kcenter": "K-Center",
     "dm": "DM",
+    "dc": "DC",
     "static_dc": "Static-DC",
     "mtt": "MTT",
     "frepo": "FRePo",
