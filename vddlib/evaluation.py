@@ -1,8 +1,10 @@
 """Protocols as data, and the one procedure that turns a distilled set into numbers on the real test clips."""
 
 import math
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -247,6 +249,12 @@ def evaluate(
         fitted = f"{row['train_top1']:.0f} % on its own training clips"
         say(f"{row['method']}{ipc}, protocol {chosen.name}, seed {seed}: top-1 {row['top1']:.2f} % ({fitted})")
     return Report(rows, logits, test.labels, test.classes, students)
+
+
+def evaluate_each(sets: Mapping[int, DistilledSet], test: Clips, protocol: Protocol | str, **options) -> Report:
+    """One student per seed, each on the set that was distilled with that seed; `options` as in `evaluate`."""
+    reports = [evaluate(one, test, protocol, seeds=[seed], **options) for seed, one in sets.items()]
+    return reduce(operator.add, reports)
 
 
 def _look(model: nn.Module, test: Clips, chosen: Protocol, device: torch.device) -> tuple[dict[str, float], Tensor]:

@@ -97,21 +97,58 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Drawing:
 
 
 @styled
-def losses(series: Mapping[str, Sequence[float]], x_label: str = "iteration", log: bool = False) -> Drawing:
-    """One line per name over iterations (or epochs); `log` for a logarithmic loss axis."""
+def losses(
+    series: Mapping[str, Sequence[float]], x_label: str = "iteration", log: bool = False, window: int = 1
+) -> Drawing:
+    """One line per name over iterations (or epochs); `log` for a logarithmic loss axis.
+
+    With a `window` over 1 the line is the mean of as many values, over the values themselves drawn pale.
+    """
     fig = drawing(5.6, 3.0)
     ax = fig.add_subplot()
     for number, (name, values) in enumerate(series.items()):
         colour, dashes = LINES[number % len(LINES)], ["-", "--", ":"][number // len(LINES) % 3]
-        ax.plot(np.arange(1, len(values) + 1), values, dashes, color=colour, label=name)
+        steps, width = np.arange(1, len(values) + 1), max(1, min(window, len(values) // 2))
+        if width > 1:
+            ax.plot(steps, values, dashes, color=tint(colour, 0.3), lw=0.7)
+            steps, values = steps[width - 1 :], np.convolve(values, np.full(width, 1 / width), "valid")
+        ax.plot(steps, values, dashes, color=colour, label=name)
     ax.set_xlabel(x_label)
-    ax.set_ylabel("loss")
+    ax.set_ylabel("loss" if window < 2 else f"loss, mean of {window}")
     if log:
         ax.set_yscale("log")
     if len(series) > 1:
         fig.legend(loc="outside right center")
     else:
         ax.set_title(next(iter(series), ""))
+    return fig
+
+
+@styled
+def evolution(snapshots: np.ndarray, iterations: Sequence[int], classes: Sequence[str]) -> Drawing:
+    """Distilled clips on their way: a row per class, a column per snapshot, each showing the clip's middle frame.
+
+    snapshots: uint8 [S, k, T, H, W, 3]; iterations: S numbers; classes: at least k names.
+    """
+    snapshots = np.asarray(snapshots)
+    if snapshots.ndim != 6 or snapshots.dtype != np.uint8 or len(snapshots) != len(iterations):
+        raise VddError(
+            f"evolution: {len(iterations)} snapshots are uint8 [S, k, T, H, W, 3], got {list(snapshots.shape)}"
+        )
+    count, rows, frames = snapshots.shape[:3]
+    fig = drawing(1.1 * count + 1.2, 1.1 * rows + 0.5)
+    axes = fig.subplots(rows, count, squeeze=False)
+    for row in range(rows):
+        for column in range(count):
+            ax = axes[row, column]
+            ax.imshow(snapshots[column, row, frames // 2], interpolation="nearest")
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.grid(False)
+            ax.spines[:].set_visible(False)
+            if row == 0:
+                ax.set_title(f"iteration {iterations[column]}" if column else "at first", fontsize=8)
+        axes[row, 0].set_ylabel(classes[row], rotation=0, ha="right", va="center", fontsize=8)
     return fig
 
 

@@ -14,12 +14,12 @@ from vddlib.results.tables import write_origin
 # Paul Tol's and Okabe and Ito's colour-blind-safe colours; a marker tells apart what two similar colours may not.
 COLOURS = {
     "full": "#000000", "random": "#888888", "herding": "#56B4E9", "kcenter": "#0072B2",
-    "dm": "#E69F00", "static_dc": "#B0A060", "mtt": "#D55E00", "frepo": "#CC79A7",
+    "dm": "#E69F00", "dc": "#8C6D1F", "static_dc": "#B0A060", "mtt": "#D55E00", "frepo": "#CC79A7",
     "dm+vdsd": "#999933", "mtt+vdsd": "#882255", "frepo+vdsd": "#AA4499",
     "idtd": "#44AA99", "tsgf": "#117733", "optdistill": "#332288",
     "mae_score": "#BBAA55", "csta": "#661100", "dm_mmd": "#6699CC", "vst_unet": "#CC6677", "tac_dt": "#4477AA",
 }  # fmt: skip
-MARKERS = dict(zip(METHODS, "*oDs^vP<>Xdhp8oDs^v", strict=True))
+MARKERS = dict(zip(METHODS, "*oDs^HvP<>Xdhp8oDs^v", strict=True))
 SPLITS = {"train": "#0072B2", "test": "#E69F00"}
 INK, GREY = "#333333", "#888888"
 STYLE = {
