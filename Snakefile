@@ -1,6 +1,6 @@
 # One job per params file on disk, then the tables and figures of that scale:
 #
-#     uv run snakemake --cores all quick      also smoke, ucf10, paper; quick is the default
+#     uv run snakemake --cores all quick      also smoke, search, ucf10, paper; quick is the default
 #     uv run snakemake -n paper               lists the whole grid
 #     uv run snakemake --cores all --keep-going ucf10     goes on with independent jobs when one fails
 #
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-SCALES = ["quick", "smoke", "ucf10", "paper"]
+SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
 TABLES = "20_tables_and_figures"
 ASKED = [scale for scale in SCALES if scale in sys.argv]
 VDD = f'"{sys.executable}" -m vddlib.cli run --quiet'

@@ -302,6 +302,7 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> d
         "lr": chosen.recipe.lr,
         "batch_size": chosen.recipe.batch_size,
         "train_top1": student.log.accuracy[-1],
+        **{name: card["params"][name] for name in ("iterations", "lr_pixels") if name in card.get("params", {})},
     }
 
 

@@ -1,5 +1,6 @@
 """Expert trajectories for MTT: the weights of networks trained on real clips, epoch by epoch, kept small and shared."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -80,6 +81,8 @@ def trajectories(
             f"all trajectories take {size / 1e6:.0f} MB under {artifacts.folder() / 'experts'}"
         )
         work = partial(_train, train, network, experts, epochs, device=device)
+        turn = os.getpid() % len(missing)  # runs side by side begin at different experts, and wait for none
+        missing = missing[turn:] + missing[:turn]
         workers = min(workers or _room(model, train, experts, device), len(missing))
         if workers > 1:
             with ProcessPoolExecutor(

@@ -48,7 +48,7 @@ def blocks_of(df: pd.DataFrame, metric: str = "top1") -> tuple[list[Block], list
             notes += _notes(part)
     if alone:
         blocks.append(Block("Full data, other settings", _alone(pd.concat(alone))))
-    notes += [*_departures(df), *_lost(df)]
+    notes += [*_departures(df), *_shortened(df), *_lost(df)]
     return blocks, list(dict.fromkeys(notes))
 
 
@@ -67,6 +67,21 @@ def _departures(df: pd.DataFrame) -> list[str]:
         if apart:
             notes.append(f"Protocol {name} departs here from its published recipe: {', '.join(apart)}.")
     return notes
+
+
+def _shortened(df: pd.DataFrame) -> list[str]:
+    """A note on methods that optimise for another number of iterations, or at another rate, than they do by default."""
+    from vddlib.distillers import DISTILLERS
+
+    apart = []
+    for method, rows in df.groupby("method", sort=False):
+        fields = DISTILLERS[method].model_fields if method in DISTILLERS else {}
+        for column in (name for name in ("iterations", "lr_pixels") if name in fields and name in rows):
+            ours = sorted(rows[column].dropna().unique())
+            if [value for value in ours if value != fields[column].default]:
+                text = " or ".join(f"{value:g}" for value in ours)
+                apart.append(f"{display(method)} {column} {text} (default {fields[column].default:g})")
+    return [f"Distillation departs here from the methods' defaults: {', '.join(apart)}."] if apart else []
 
 
 def _lost(df: pd.DataFrame) -> list[str]:
