@@ -258,8 +258,9 @@ def test_a_failure_names_its_cell_and_leaves_only_the_failed_copy(project, case)
 
 def command(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "vddlib.cli", "run", *map(str, arguments)], stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "vddlib.cli", "run", *map(str, arguments)], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background inherits 'ignore'
+    )  # fmt: skip
 
 
 def test_figures_of_a_whole_run_take_the_place_of_the_last_ones(project):
