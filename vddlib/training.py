@@ -93,8 +93,8 @@ def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> T
     """Scalar loss of ``logits [N, C]`` under `recipe`.
 
     `target` is ``int64 [N]`` for hard labels, else ``float32 [N, C]``: class weights for 'ce' (learned or mixed labels),
-    logits for 'mse' and 'mse+ce', probabilities at the recipe's temperature for 'kl'. `labels` ``int64 [N]`` are the classes, for
-    the cross-entropy of 'mse+ce'.
+    logits for 'mse' and 'mse+ce', probabilities at the recipe's temperature for 'kl'. `labels` ``int64 [N]`` are the
+    classes, for the cross-entropy of 'mse+ce'.
     """
     if target.dtype == torch.int64 and recipe.loss != "ce":
         target = F.one_hot(target, logits.shape[1]).to(logits)
