@@ -21,6 +21,7 @@ from vddlib.plots.drawings import (
     frame_sampling,
     layer_diagram,
     losses,
+    saliency,
 )
 from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, save, styled, tint
 from vddlib.results.schema import chance, display, method_rank
@@ -40,6 +41,7 @@ __all__ = [
     "layer_diagram",
     "losses",
     "marker",
+    "saliency",
     "save",
 ]
 
