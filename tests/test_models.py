@@ -51,6 +51,35 @@ def test_c3d_is_tran_s():
     assert [m.out_features for m in model.modules() if isinstance(m, torch.nn.Linear)] == [4096, 4096, 101]
 
 
+def test_convnet_has_the_published_size():
+    model = build("convnet", 10, frames=1, size=32)
+    convolutions = sum(i * 128 * 9 + 128 for i in (3, 128, 128))
+    assert model.embedding_size == 128 * 4 * 4
+    assert count_parameters(model) == convolutions + 3 * 2 * 128 + 2048 * 10 + 10 == 320_010
+
+
+def test_convnet_is_three_blocks_frame_by_frame():
+    """Re-typed: convolution, instance norm with scale and shift, ReLU, average of 2x2; logits averaged over frames."""
+    model = build("convnet", 5, frames=4, size=16, width=6, depth=2).eval()
+    weights = {name: torch.randn_like(w) for name, w in model.state_dict().items()}
+    model.load_state_dict(weights)
+    clips, logits = torch.randn(2, 3, 4, 16, 16), 0
+    for t in range(4):
+        x = clips[:, :, t]
+        for conv, norm in ((0, 1), (4, 5)):
+            x = torch.conv2d(x, weights[f"features.{conv}.weight"], weights[f"features.{conv}.bias"], padding=1)
+            x = (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt()
+            scale, shift = weights[f"features.{norm}.weight"], weights[f"features.{norm}.bias"]
+            x = (x * scale[:, None, None] + shift[:, None, None]).clamp(min=0)
+            x = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean((3, 5))
+        logits = logits + (x.flatten(1) @ weights["classifier.weight"].T + weights["classifier.bias"]) / 4
+    with torch.no_grad():
+        assert torch.allclose(model(clips), logits, rtol=1e-3, atol=1e-3)
+        assert torch.allclose(model(clips[:, :, [2, 0, 3, 1]]), logits, rtol=1e-3, atol=1e-3)  # no order in time
+        still = clips[:, :, :1]
+        assert torch.allclose(model(still.repeat(1, 1, 4, 1, 1)), model(still), atol=1e-4)
+
+
 def test_one_seed_one_network():
     def weights(seed):
         return build("minic3d", 4, frames=8, size=32, depth=2, widths=(4, 4), seed=seed).state_dict()
@@ -75,3 +104,5 @@ def test_bad_input():
             build("minic3d", 3, frames=8, size=64, **wrong)
     with pytest.raises(VddError, match=r"minic3d.*8x16x16.*fewer blocks"):
         build("minic3d", 3, frames=8, size=16)
+    with pytest.raises(VddError, match=r"convnet.*1x8x8: 4 blocks leave nothing of a frame of side 8"):
+        build("convnet", 3, frames=1, size=8, depth=4)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -139,6 +140,20 @@ def test_holdout_keeps_sources_apart_and_classes_whole(tiny):
     assert sorted(rest.names + held.names) == sorted(train.names)
     assert set(held.labels.tolist()) == {0, 1, 2} and len(held) == 6
     assert held.names == train.holdout(0.3)[1].names != train.holdout(0.3, seed=1)[1].names
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_clips_travel_to_other_processes_without_their_pixels(tiny_root, store):
+    train, test = load(str(tiny_root), geometry(8, 32, 2), store=store, workers=1)
+    parts = [train, test, train.subset([4, 9]), train.only(["Blue"]), train.still(), train.holdout()[1]]
+    for clips in parts:
+        packed = pickle.dumps(clips)
+        back = pickle.loads(packed)
+        assert back.state() == clips.state() and back.names == clips.names and back.classes == clips.classes
+        assert torch.equal(back.batch([0, 1], flip=True)[0], clips.batch([0, 1], flip=True)[0])
+        assert torch.equal(back.labels, clips.labels)
+        assert torch.equal(back.mean, clips.mean) and len(packed) < 20_000
+    assert train.clip(0).any()  # the original still reads
 
 
 def test_one_broken_video_in_many_is_skipped_and_named(tmp_path, capsys):

@@ -22,7 +22,7 @@ def gradient_distance(real: list[Tensor], synthetic: list[Tensor]) -> Tensor:
     r"""Layer-wise cosine distance of gradients, the sum of :math:`1 - A_{li} \cdot B_{li} / (\|A_{li}\| \|B_{li}\|)`.
 
     `i` runs over the output channels of layer `l`, whose weights are flattened; biases (one-dimensional) are left out, as
-    in the paper (section 3.2).
+    in the paper (section 3.2). As in its public code, 1e-6 is added to the product of norms.
     """
     total = synthetic[0].new_zeros(())
     for a, b in zip(real, synthetic, strict=True):

@@ -74,7 +74,7 @@ class DM(Optimised):
 
     lr_pixels: float = Field(30.0, gt=0, description="learning rate of the clips")
     batch_real: int = Field(64, ge=1, description="real clips per class and iteration")
-    clips_at_once: int = Field(512, ge=1, exclude=True, description="clips in one forward pass, a bound on memory")
+    clips_at_once: int = Field(512, ge=1, description="clips in one forward pass, a bound on memory")
 
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """Distribution matching."""

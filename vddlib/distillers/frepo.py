@@ -147,6 +147,7 @@ class FRePo(Optimised):
     """Clips and labels on whose features a ridge regression predicts the real data; for protocol A'.
 
     A pool of 10 networks, each new after 100 updates, ridge 1e-6, Adam (public code; its rate for videos is not known).
+    The public code warms the rate of the pool's networks up and lets it fall again; here it is constant.
     """
 
     method: ClassVar[str] = "frepo"

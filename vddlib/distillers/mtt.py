@@ -90,7 +90,7 @@ class TrajectoryMatching(Objective):
         a_i = a_{i+1} - rate * (dg_i/dtheta_i)' a_{i+1}, and likewise for the clips; the rate gets -g_i' a_{i+1}.
         """
         rate, batches = self.rate.detach(), self.batches(iteration)
-        path = [start]
+        path = [start.detach()]
         for number, some in enumerate(batches):
             leaf = path[-1].detach().requires_grad_()
             path.append(path[-1] - rate * self.gradient(leaf, clips[some], some, iteration, number))
@@ -174,11 +174,6 @@ class MTT(Optimised):
             raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
         epochs = self.max_start_epoch - 1 + self.expert_epochs
         paths = trajectories(train, self.network, self.experts, epochs, device=device, workers=self.expert_workers)
-        if any(
-            name.endswith("running_mean")
-            for name, _ in self.network.build(train.classes, train.geometry, 0).named_buffers()
-        ):
-            raise VddError(f"mtt matches weights, and {self.network} keeps running statistics besides; use norm none")
         return TrajectoryMatching(
             train, labels, self.network, seed, device, experts=paths, max_start_epoch=self.max_start_epoch,
             expert_epochs=self.expert_epochs, syn_steps=self.syn_steps, batch_syn=self.batch_syn,

@@ -105,11 +105,17 @@ class RealClips:
         indices = self.indices(iteration, self.chunks[chunk])
         frames = self.train.frames(indices, epoch=iteration, seed=self.seed, flip=True)
         if self.still:
-            stream = seeding.rng("real frames", self.seed, iteration, chunk)
-            places = np.arange(len(frames))
-            frames = frames[places, stream.integers(frames.shape[1], size=len(frames))][:, None]
+            frames = frames[np.arange(len(frames)), self._places(indices, iteration)][:, None]
         frames = torch.from_numpy(frames)
         return (frames.pin_memory() if self._reader else frames), self.train.labels[indices]
+
+    def _places(self, indices: Tensor, iteration: int) -> np.ndarray:
+        """Which frame of each clip, drawn class by class."""
+        labels, counts = np.unique(self.train.labels[indices].numpy(), return_counts=True)
+        streams = [seeding.rng("real frames", self.seed, iteration, int(label)) for label in labels]
+        return np.concatenate(
+            [s.integers(self.train.geometry.frames, size=n) for s, n in zip(streams, counts, strict=True)]
+        )
 
     def _ahead(self, iteration: int, chunk: int) -> tuple[Tensor, Tensor]:
         coming, wanted = self._coming, (iteration, chunk)

@@ -23,6 +23,8 @@ from vddlib.progress import say, track
 from vddlib.students import Network, conditions
 from vddlib.training import peak_memory, pick_device
 
+# What every optimised set depends on besides the modules of its class.
+_CODE = tuple(f"vddlib.distillers.{name}" for name in ("objective", "pixels", "random", "base", "distilled"))
 PICTURED = 8  # clips in a snapshot: the first of as many classes
 
 
@@ -109,7 +111,7 @@ class Optimised(Distiller):
             "train": train.state(),
             "ipc": ipc,
             "seed": seed,
-            **conditions(device, "vddlib.distillers.objective", "vddlib.distillers.pixels", *self.code, *modules),
+            **conditions(device, *_CODE, *self.code, *modules),
         }
         return artifacts.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed, device))
 
@@ -157,10 +159,17 @@ class Optimised(Distiller):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self._share(iteration)
             optimizer.zero_grad(set_to_none=True)
+<<<<<<< HEAD
             waiting.append(objective.step(_drawing(content, seed, iteration), iteration))
             optimizer.step()
             self.constrain(content, train)
             objective.after(_drawing(content, seed, iteration), iteration)
+=======
+            with seeding.forked("iteration", self.method, seed, iteration, device=device):  # dropout in the networks
+                waiting.append(objective.step(_drawing(content, seed, iteration), iteration))
+                optimizer.step()
+                objective.after(_drawing(content, seed, iteration), iteration)
+>>>>>>> main
             done = iteration + 1
             due = time.monotonic() - saved > self.checkpoint_seconds
             if due or len(waiting) == 50 or done == self.iterations:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from vddlib.errors import VddError
 from vddlib.plots.drawings import (
+    cases,
     chosen_in_plane,
     class_counts,
     confusion,
@@ -31,6 +32,7 @@ __all__ = [
     "accuracy_by_ipc",
     "accuracy_by_method",
     "accuracy_by_time",
+    "cases",
     "chosen_in_plane",
     "class_counts",
     "colour",

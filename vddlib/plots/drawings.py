@@ -185,6 +185,25 @@ def saliency(
 
 
 @styled
+def cases(names: Sequence[str], values: Sequence[Sequence[float]], label: str = "top-1 (%)") -> Drawing:
+    """A row per case: a bar to the mean of its values with its standard deviation, and a dot per value (seed)."""
+    fig = drawing(6.4, 0.36 * len(names) + 0.8)
+    ax = fig.add_subplot()
+    for row, numbers in enumerate(values):
+        spread = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
+        ax.barh(row, np.mean(numbers), 0.62, color=tint(LINES[0], 0.35), edgecolor=LINES[0], linewidth=0.7)
+        if spread:
+            ax.errorbar(np.mean(numbers), row, xerr=spread, color=INK, capsize=2.5, elinewidth=1)
+        ax.plot(numbers, [row] * len(numbers), "o", ms=3, mfc="white", mec=INK, mew=0.7, zorder=4)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(label)
+    return fig
+
+
+@styled
 def frame_sampling(n_frames: int, indices: Sequence[Sequence[int]], labels: Sequence[str] | None = None) -> Drawing:
     """Which frames of a video a clip takes: a row of all `n_frames` per epoch, the taken ones filled.
 

@@ -1,0 +1,79 @@
+"""The benchmark of matching methods: it runs, its shares add up. How long anything takes is not tested."""
+
+import json
+from unittest import mock
+
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from benchmarks.matching import RATIOS, SIZES, STAGES, Bare, Case, Loop, app, kept
+from vddlib.datasets.clips import load
+from vddlib.distillers import DM
+from vddlib.errors import VddError
+from vddlib.models.minic3d import MiniC3D
+
+SHARES = [f"{name} %" for name in (*STAGES, "other")]
+
+
+@pytest.fixture
+def run(tiny_root, tmp_path):
+    """Calls the command at the small size on the made dataset, into `tmp_path`."""
+
+    load(str(tiny_root), SIZES["small"].geometry, workers=1)
+
+    def call(*options: str):
+        fixed = "--size small --iterations 1 --real 2 --syn-steps 1 --threads 1 --device cpu".split()
+        command = [*fixed, "--dataset", str(tiny_root), "--output", str(tmp_path), *options]
+        return CliRunner().invoke(app, command, catch_exceptions=False)
+
+    return call
+
+
+def test_two_methods_give_a_row_each_and_shares_of_100_percent(run, tmp_path):
+    result = run("--method", "dm", "--method", "mtt")
+    assert result.exit_code == 0
+    table = pd.read_csv(tmp_path / "matching_cpu.csv")
+    assert list(table) == ["size", "method", "iterations", "ms", "CPU ms", *SHARES, "peak MB", *RATIOS]
+    assert list(table["method"]) == ["dm", "mtt"] and set(table["size"]) == {"small"}
+    assert table[SHARES].sum(axis=1).to_numpy() == pytest.approx(100) and (table[SHARES] >= 0).all(axis=None)
+    assert (table[["ms", "CPU ms", "peak MB"]] > 0).all(axis=None)
+    assert table[[*RATIOS]].notna().to_numpy().tolist() == [[True, True], [False, False]]
+    by_method = table.set_index("method")
+    assert (by_method.loc["dm", ["data %", "real %", "synthetic %"]] > 0).all()
+    assert by_method.loc["mtt", "real %"] == 0 and by_method.loc["mtt", "synthetic %"] > 0
+    text = (tmp_path / "matching_cpu.md").read_text()
+    assert text in result.output and "3 classes, IPC 1" in text and "2 real clips per class, 1 student steps" in text
+    facts = json.loads((tmp_path / "matching_cpu.json").read_text())
+    assert facts["device"] and facts["lock_sha256"] and {"commit", "dirty", "packages"} <= set(facts)
+    here = facts["conditions"]
+    assert here["threads"] == 1 and len(kept(tmp_path, "matching_cpu", here)) == 2
+    assert kept(tmp_path, "matching_cpu", here | {"threads": 2}) == []
+
+
+def test_an_unknown_method_is_refused(run):
+    with pytest.raises(VddError, match=r"did you mean 'frepo'\?"):
+        run("--method", "frep")
+
+
+def test_bare_passes_are_those_of_an_iteration(tiny, tmp_path):
+    """As many real and distilled clips, in the same chunks."""
+    train, cpu = tiny[0], torch.device("cpu")
+    size = SIZES["small"].model_copy(update={"real": 2})
+    case = Case(dataset="", size=size, method="dm", ipc=2, iterations=1, device="cpu", threads=1)
+    loop = Loop(case, train, cpu, tmp_path)
+    loop.objective = DM(network=size.network, batch_real=2, clips_at_once=4).objective(
+        train, loop.objective.labels, 0, cpu
+    )
+    seen, embed = [], MiniC3D.embed
+
+    def noted(network, clips):
+        seen.append((len(clips), clips.requires_grad))
+        return embed(network, clips)
+
+    with mock.patch.object(MiniC3D, "embed", noted):
+        loop()
+        iteration, seen[:] = list(seen), []
+        Bare(loop)()
+    assert seen == iteration == [(4, False), (2, False), (4, True), (2, True)]
