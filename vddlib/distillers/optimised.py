@@ -159,17 +159,11 @@ class Optimised(Distiller):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self._share(iteration)
             optimizer.zero_grad(set_to_none=True)
-<<<<<<< HEAD
-            waiting.append(objective.step(_drawing(content, seed, iteration), iteration))
-            optimizer.step()
-            self.constrain(content, train)
-            objective.after(_drawing(content, seed, iteration), iteration)
-=======
             with seeding.forked("iteration", self.method, seed, iteration, device=device):  # dropout in the networks
                 waiting.append(objective.step(_drawing(content, seed, iteration), iteration))
                 optimizer.step()
+                self.constrain(content, train)
                 objective.after(_drawing(content, seed, iteration), iteration)
->>>>>>> main
             done = iteration + 1
             due = time.monotonic() - saved > self.checkpoint_seconds
             if due or len(waiting) == 50 or done == self.iterations:
