@@ -39,23 +39,18 @@ class GradientMatching(Objective):
     is matched by itself (second-order gradients of one class at a time in memory), then all are updated.
     """
 
-    def __init__(
+    def setup(
         self,
-        train: Clips,
-        labels: Tensor,
-        network: Network,
-        seed: int,
-        device: torch.device,
         *,
         batch_real: int,
         outer: int,
         inner: int,
         lr_network: float,
         still: bool,
-    ):
-        super().__init__(train, labels, network, seed, device)
+    ) -> None:
+        """The options of the loss, as in the distiller's fields."""
         self.outer, self.inner, self.lr_network = outer, inner, lr_network
-        self.real = RealClips(train, batch_real, seed, device, classes_at_once=1, still=still)
+        self.real = RealClips(self.train, batch_real, self.seed, self.device, classes_at_once=1, still=still)
         self.model: nn.Module | None = None
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:

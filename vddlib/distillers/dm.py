@@ -9,7 +9,6 @@ from torch import Tensor
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.objective import Draw, Objective, RealClips, class_means
 from vddlib.distillers.optimised import Optimised
-from vddlib.students import Network
 from vddlib.timing import stage
 
 
@@ -21,21 +20,11 @@ class DistributionMatching(Objective):
     All classes pass in one forward; beyond `clips_at_once` clips, in as few as memory allows, with the same gradients.
     """
 
-    def __init__(
-        self,
-        train: Clips,
-        labels: Tensor,
-        network: Network,
-        seed: int,
-        device: torch.device,
-        *,
-        batch_real: int,
-        clips_at_once: int,
-    ):
-        super().__init__(train, labels, network, seed, device)
-        self.clips_at_once, self.classes = clips_at_once, len(train.classes)
+    def setup(self, *, batch_real: int, clips_at_once: int) -> None:
+        """The options of the loss, as in the distiller's fields."""
+        self.clips_at_once, self.classes = clips_at_once, len(self.train.classes)
         at_once = max(1, clips_at_once // batch_real)
-        self.real = RealClips(train, batch_real, seed, device, classes_at_once=at_once)
+        self.real = RealClips(self.train, batch_real, self.seed, self.device, classes_at_once=at_once)
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
         """The loss and, in what was drawn, its gradients; the network gets none."""

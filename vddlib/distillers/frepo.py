@@ -12,7 +12,6 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.objective import Draw, Objective, RealClips
 from vddlib.distillers.optimised import Optimised
-from vddlib.students import Network
 from vddlib.timing import stage
 
 
@@ -58,13 +57,8 @@ class FeatureRegression(Objective):
     learned with the clips.
     """
 
-    def __init__(
+    def setup(
         self,
-        train: Clips,
-        labels: Tensor,
-        network: Network,
-        seed: int,
-        device: torch.device,
         *,
         batch_real: int,
         pool: int,
@@ -72,12 +66,12 @@ class FeatureRegression(Objective):
         lr_network: float,
         lr_labels: float,
         ridge: float,
-    ):
-        super().__init__(train, labels, network, seed, device)
-        self.classes, self.max_updates, self.lr_network = len(train.classes), max_updates, lr_network
+    ) -> None:
+        """The options of the loss, as in the distiller's fields."""
+        self.classes, self.max_updates, self.lr_network = len(self.train.classes), max_updates, lr_network
         self.lr_labels, self.ridge = lr_labels, ridge
         self.targets = nn.Parameter(scaled(self.labels, self.classes))
-        self.real = RealClips(train, batch_real, seed, device)
+        self.real = RealClips(self.train, batch_real, self.seed, self.device)
         self.pool = [self.member(place, 0) for place in range(pool)]
         for place, one in enumerate(self.pool):
             one["age"] = max_updates * place // pool

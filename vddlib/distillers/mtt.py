@@ -15,7 +15,6 @@ from vddlib.distillers.experts import Experts, Trajectories, trajectories
 from vddlib.distillers.objective import Draw, Objective
 from vddlib.distillers.optimised import Optimised
 from vddlib.errors import VddError
-from vddlib.students import Network
 from vddlib.timing import stage
 
 
@@ -30,13 +29,8 @@ class TrajectoryMatching(Objective):
     learning rate is learned too.
     """
 
-    def __init__(
+    def setup(
         self,
-        train: Clips,
-        labels: Tensor,
-        network: Network,
-        seed: int,
-        device: torch.device,
         *,
         experts: Trajectories,
         max_start_epoch: int,
@@ -45,11 +39,11 @@ class TrajectoryMatching(Objective):
         batch_syn: int,
         lr_student: float,
         lr_lr: float,
-    ):
-        super().__init__(train, labels, network, seed, device)
+    ) -> None:
+        """The options of the loss, as in the distiller's fields."""
         self.experts, self.max_start_epoch, self.expert_epochs = experts, max_start_epoch, expert_epochs
         self.syn_steps, self.batch_syn, self.lr_lr = syn_steps, batch_syn, lr_lr
-        self.rate = nn.Parameter(torch.tensor(lr_student, device=device))
+        self.rate = nn.Parameter(torch.tensor(lr_student, device=self.device))
         self.model = self.fresh("shape").train()
         self.used: dict[int, int] = {}
 

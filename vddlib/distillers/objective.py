@@ -20,13 +20,17 @@ class Objective:
     """A loss over drawn clips, whatever parameterisation they come from.
 
     `labels` ``int64 [N]`` are the classes of the distilled clips, class after class; `targets` what students will learn:
-    `labels` themselves, or ``float32 [N, C]`` where the objective learns them.
+    `labels` themselves, or ``float32 [N, C]`` where the objective learns them. Further arguments go to `setup`.
     """
 
-    def __init__(self, train: Clips, labels: Tensor, network: Network, seed: int, device: torch.device):
+    def __init__(self, train: Clips, labels: Tensor, network: Network, seed: int, device: torch.device, **options: Any):
         self.train, self.network, self.seed, self.device = train, network, seed, device
         self.labels = labels.to(device)
         self.targets: Tensor = self.labels
+        self.setup(**options)
+
+    def setup(self) -> None:
+        """Take the options that one kind of objective has; the rest is there already."""
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
         """Leave the gradients of this iteration's loss in what `draw` depends on.
