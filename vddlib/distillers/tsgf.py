@@ -43,19 +43,9 @@ class StatisticsMatching(Objective):
     which the gradient flows back; per frame it is then multiplied by the mask of the clip as it is now.
     """
 
-    def __init__(
-        self,
-        train: Clips,
-        labels: Tensor,
-        network: Network,
-        seed: int,
-        device: torch.device,
-        *,
-        teacher: nn.Module,
-        options: "Recovery",
-    ):
-        super().__init__(train, labels, network, seed, device)
-        self.teacher, self.options = teacher.to(device).eval().requires_grad_(False), options
+    def setup(self, *, teacher: nn.Module, options: "Recovery") -> None:
+        """The teacher, whose layers are listened to, and the distiller whose fields say how."""
+        self.teacher, self.options = teacher.to(self.device).eval().requires_grad_(False), options
         self.layers = [m for m in teacher.modules() if isinstance(m, BatchNorm)]
         if not self.layers:
             raise VddError("tsgf aligns BatchNorm statistics, and its teacher has no BatchNorm; take minic3d_bn")
