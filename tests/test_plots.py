@@ -134,3 +134,17 @@ def test__videos__play_inline():
 def test__table__escapes_and_leaves_empty():
     text = show.table(pd.DataFrame({"method": ["<b>"], "top1": [12.345], "auc": [None]})).data
     assert "&lt;b&gt;" in text and "12.3" in text and "None" not in text and "nan" not in text
+
+
+def test_losses_are_smoothed_over_a_window():
+    ax = plots.losses({"a": [4.0, 2.0, 6.0, 0.0]}, window=2).axes[0]
+    assert ax.lines[1].get_xdata().tolist() == [2, 3, 4] and ax.lines[1].get_ydata().tolist() == [3, 4, 3]
+
+
+def test_evolution_shows_the_middle_frame_of_every_snapshot():
+    snapshots = np.zeros((3, 2, 4, 8, 8, 3), np.uint8)
+    snapshots[:, :, 2] = 200
+    drawn = plots.evolution(snapshots, [0, 5, 10], ["A", "B"])
+    assert len(drawn.axes) == 6 and all((ax.images[0].get_array() == 200).all() for ax in drawn.axes)
+    with pytest.raises(VddError, match="2 snapshots"):
+        plots.evolution(snapshots, [0, 5], ["A", "B"])

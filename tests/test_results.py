@@ -381,3 +381,16 @@ def test__published__what_does_not_add_up_is_noted():
     assert "float32" in note(paper="optdistill", method="dm", dataset="miniucf", metric="storage", ipc=1)
     assert "57.22" in note(paper="tsgf", method="tsgf", dataset="miniucf", metric="top1", ipc=10)
     assert "diversity" in note(paper="idtd", method="idtd", dataset="miniucf", metric="top1", ipc=1)
+
+
+def test__compare__a_smaller_minic3d_stands_beside_minic3d_and_not_beside_another_architecture():
+    for student, expected in (("minic3d(depth=2,widths=64x128)", 15.3), ("minic3d", 15.3), ("cnn_lstm", 9.2)):
+        beside = results.compare(pd.DataFrame([row(method="dm", student=student)]))
+        assert beside["published_mean"].item() == expected
+
+
+def test__main_table__distillation_shorter_than_by_default_is_told():
+    rows = [row(method="dm", iterations=100, lr_pixels=30.0), row(method="random", seed=1)]
+    notes = " ".join(blocks_of(pd.DataFrame(rows))[1])
+    assert "DM iterations 100 (default 5000)" in notes and "lr_pixels" not in notes
+    assert "Distillation" not in " ".join(blocks_of(pd.DataFrame([row(method="dm", iterations=5000)]))[1])

@@ -175,7 +175,8 @@ class Clips(torch.utils.data.Dataset):
 def standardise(frames: np.ndarray | Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """``uint8 [..., T, H, W, 3]`` -> ``float32 [..., 3, T, H, W]``, minus `mean` over `std` per channel."""
     x = torch.as_tensor(np.ascontiguousarray(frames) if isinstance(frames, np.ndarray) else frames)
-    return ((x.float() / 255 - mean.to(x.device)) / std.to(x.device)).movedim(-1, -4)
+    x = x.to(torch.float32, copy=True)  # then in place: the temporaries of a large batch cost more than its sums
+    return x.div_(255).sub_(mean.to(x.device)).div_(std.to(x.device)).movedim(-1, -4)
 
 
 def to_pixels(clips: Tensor, mean: Tensor, std: Tensor) -> np.ndarray:

@@ -195,8 +195,10 @@ def _refuse_mixture(part: pd.DataFrame) -> None:
 
 
 def _title(row: pd.Series) -> str:
-    names = [display(row["dataset"]), row.get("subset", ""), f"protocol {row['protocol']}", display(row["student"])]
-    return " · ".join(name for name in names if name)
+    names = [display(row["dataset"]), row.get("subset", ""), f"protocol {row['protocol']}"]
+    student = display(row["student"])
+    apart = "\n" if len(student) > 16 else " · "  # options of a network need a line of their own
+    return " · ".join(name for name in names if name) + apart + student
 
 
 def _compared(part: pd.DataFrame) -> pd.DataFrame:

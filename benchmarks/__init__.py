@@ -1,0 +1,1 @@
+"""Benchmarks: what a method costs, not how good it is."""
