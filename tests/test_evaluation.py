@@ -140,7 +140,6 @@ def test_what_protocols_refuse(tiny):
         ("A", soft, "protocol A trains on hard labels, and random stores soft ones"),
         ("E", hard, "pass teacher="),
         ("B", hard, "'temporal_crop' comes with IDTD"),
-        ("D", soft, "'tsgf_videomix' comes with TSGF"),
         ("Z", hard, "unknown protocol 'Z'"),
     ):
         with pytest.raises(VddError, match=text):

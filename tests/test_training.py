@@ -81,9 +81,7 @@ def test_losses_are_the_formulas(seed, t):
     assert loss_of(Recipe(), z, y, y).item() == pytest.approx(ce, rel=1e-4)
     assert loss_of(Recipe(loss="mse"), z, target, y).item() == pytest.approx(mse.item(), rel=1e-4)
     assert loss_of(Recipe(loss="mse+ce"), z, target, y).item() == pytest.approx(mse.item() + 0.1 * ce, rel=1e-4)
-    assert loss_of(Recipe(loss="kl", temperature=t), z, target, y).item() == pytest.approx(
-        kl.item(), rel=1e-2, abs=1e-4
-    )
+    assert loss_of(Recipe(loss="kl", temperature=t), z, q, y).item() == pytest.approx(kl.item(), rel=1e-2, abs=1e-4)
     assert loss_of(Recipe(loss="mse"), z, y, y) == pytest.approx(
         loss_of(Recipe(loss="mse"), z, torch.eye(5)[y], y).item()
     )

@@ -32,7 +32,9 @@ class Protocol(BaseModel):
         "hard",
         description="class indices; labels the method learned; soft labels it stored; a teacher's logits of each view",
     )
-    augmentation: tuple[str, ...] = Field((), description="names in vddlib.augmentations, applied to training batches")
+    augmentation: tuple[str | tuple[str, dict], ...] = Field(
+        (), description="names in vddlib.augmentations, with options or without, applied to training batches"
+    )
     real_flip: bool = Field(True, description="flips when the set is the whole train split, redrawn every epoch")
     recipe: Recipe = Field(Recipe(), description="how the student is trained")
     test_passes: int = Field(1, ge=1, description="passes over the test set whose accuracies are averaged")
@@ -94,7 +96,18 @@ PROTOCOLS: dict[str, Protocol] = {
                 optimizer="adamw", lr=1e-3, weight_decay=0.01, epochs=300, batch_size=256, schedule="cosine",
                 loss="kl", temperature=20,
             ),
-            unstated="recipe, temperature, epochs; here SRe2L's",
+            unstated="recipe, temperature, epochs, threshold, window; here SRe2L's, and values chosen on training data",
+        ),
+        Protocol(
+            name="D+",
+            source="TSGF, with the teacher's label of every augmented view",
+            labels="teacher",
+            augmentation=("tsgf_videomix",),
+            recipe=Recipe(
+                optimizer="adamw", lr=1e-3, weight_decay=0.01, epochs=300, batch_size=256, schedule="cosine",
+                loss="kl", temperature=20,
+            ),
+            unstated="everything; ours",
         ),
         Protocol(
             name="E",
@@ -118,8 +131,10 @@ def _named(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def protocol(name: str, **changes) -> Protocol:
+def protocol(name: str, *, augmentation: tuple | None = None, **changes) -> Protocol:
     """The protocol `name`; `changes` replace fields of its recipe (epochs, batch_size, lr...).
+
+    `augmentation` replaces its augmentations: names in vddlib.augmentations, or (name, options).
 
     Raises VddError for an unknown protocol or field.
     """
@@ -129,7 +144,8 @@ def protocol(name: str, **changes) -> Protocol:
     except ValidationError as error:
         first = error.errors()[0]
         raise VddError(f"protocol {name}: {first['loc'][0]}: {first['msg'].lower()}") from None
-    return chosen.model_copy(update={"recipe": recipe})
+    names = chosen.augmentation if augmentation is None else tuple(augmentation)
+    return chosen.model_copy(update={"recipe": recipe, "augmentation": names})
 
 
 def metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
@@ -273,6 +289,9 @@ def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: Trained | 
         raise VddError(f"protocol {chosen.name} trains on {chosen.labels} labels, and {method} stores hard ones only")
     if chosen.labels == "hard" and soft:
         raise VddError(f"protocol {chosen.name} trains on hard labels, and {method} stores soft ones")
+    warmth, expected = distilled.card.get("temperature"), chosen.recipe.temperature
+    if chosen.labels == "soft" and warmth not in (None, expected):
+        raise VddError(f"{method} stores labels of temperature {warmth:g}, and the recipe's is {expected:g}")
     if chosen.labels == "teacher" and teacher is None:
         raise VddError(f"protocol {chosen.name} trains on a teacher's logits: pass teacher=trained(train, ...)")
 
@@ -285,7 +304,7 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> d
         "ipc": card["ipc"],
         "protocol": chosen.name,
         "student": str(network),
-        "teacher": teacher.key["network"]["name"] if teacher and chosen.labels in ("teacher", "soft") else None,
+        "teacher": teacher.key["network"]["name"] if chosen.labels == "teacher" else card.get("teacher"),
         "frames": test.geometry.frames,
         "size": test.geometry.size,
         "epochs": chosen.recipe.epochs,

@@ -15,7 +15,7 @@ from vddlib.provenance import commit, device_name, lock_sha256
 from vddlib.training import FitLog, Recipe, Source, fit
 
 # What a trained network depends on besides its key. Raise DRAWS when the clips drawn for (seed, epoch, index) change.
-_CODE = ("vddlib.training", "vddlib.seeding", "vddlib.augmentations", "vddlib.datasets.geometry")
+_CODE = ("vddlib.training", "vddlib.seeding", "vddlib.augmentations", "vddlib.saliency", "vddlib.datasets.geometry")
 _MODELS = (
     "vddlib.models",
     "vddlib.models.minic3d",
@@ -82,7 +82,7 @@ def trained(
     seed: int,
     device: torch.device,
     flip: bool = False,
-    augmentation: tuple[str, ...] = (),
+    augmentation: tuple[augmentations.Named, ...] = (),
     teacher: "Trained | None" = None,
     watch: Callable[[nn.Module], dict] | None = None,
     watch_every: int = 0,

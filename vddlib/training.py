@@ -93,7 +93,8 @@ def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> T
     """Scalar loss of ``logits [N, C]`` under `recipe`.
 
     `target` is ``int64 [N]`` for hard labels, else ``float32 [N, C]``: class weights for 'ce' (learned or mixed labels),
-    logits for 'mse', 'mse+ce' and 'kl'. `labels` ``int64 [N]`` are the classes, for the cross-entropy of 'mse+ce'.
+    logits for 'mse' and 'mse+ce', probabilities at the recipe's temperature for 'kl'. `labels` ``int64 [N]`` are the
+    classes, for the cross-entropy of 'mse+ce'.
     """
     if target.dtype == torch.int64 and recipe.loss != "ce":
         target = F.one_hot(target, logits.shape[1]).to(logits)
@@ -101,8 +102,7 @@ def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> T
         return F.cross_entropy(logits, target)
     if recipe.loss == "kl":
         t = recipe.temperature
-        student, teacher = F.log_softmax(logits / t, 1), F.softmax(target / t, 1)
-        return F.kl_div(student, teacher, reduction="batchmean") * t * t
+        return F.kl_div(F.log_softmax(logits / t, 1), target, reduction="batchmean") * t * t
     mse = F.mse_loss(logits, target)
     return mse if recipe.loss == "mse" else mse + recipe.ce_weight * F.cross_entropy(logits, labels)
 
@@ -166,6 +166,8 @@ def fit(
                     if teacher is not None:
                         with torch.no_grad():
                             target = teacher(clips).float()
+                            if recipe.loss == "kl":
+                                target = F.softmax(target / recipe.temperature, 1)
                     logits = model(clips)
                 loss = loss_of(recipe, logits.float(), target, labels)
                 optimizer.zero_grad(set_to_none=True)

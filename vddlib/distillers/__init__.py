@@ -12,11 +12,12 @@ from vddlib.distillers.mtt import MTT
 from vddlib.distillers.optimised import Optimised
 from vddlib.distillers.pixels import Pixels, Stills
 from vddlib.distillers.random import Random
+from vddlib.distillers.tsgf import TSGF, relabel
 from vddlib.errors import unknown
 
 __all__ = [
-    "DC", "DISTILLERS", "DM", "MTT", "DistilledSet", "Distiller", "FRePo", "Full", "FullSet", "Herding", "KCenter",
-    "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "Stored", "build", "static_memory",
+    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "DistilledSet", "Distiller", "FRePo", "Full", "FullSet", "Herding", "KCenter",
+    "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "Stored", "build", "relabel", "static_memory",
 ]  # fmt: skip
 
 DISTILLERS: dict[str, type[Distiller]] = {

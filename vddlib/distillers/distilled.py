@@ -74,6 +74,10 @@ class DistilledSet:
     def __repr__(self) -> str:
         return f"DistilledSet({self.card.get('method')}, {len(self)} clips, {self.bytes_uint8 / 1e3:.0f} kB as uint8)"
 
+    def with_targets(self, targets: Tensor, **facts: Any) -> "DistilledSet":
+        """The same clips with other labels for students (``float32 [N, C]``, or `labels`); `facts` join the card."""
+        return DistilledSet(self.content, self.labels, self.classes, {**self.card, **facts}, targets)
+
     @torch.no_grad()
     def batch(self, indices: Tensor, *, epoch: int = 0, seed: int = 0, flip: bool = False) -> tuple[Tensor, Tensor]:
         """Model input ``float32 [n, 3, T, H, W]`` and targets; what is drawn depends on (seed, epoch) alone.

@@ -27,8 +27,7 @@ def scaled(labels: Tensor, classes: int) -> Tensor:
 
 def with_scaled_labels(distilled: DistilledSet) -> DistilledSet:
     """The same clips with FRePo's first labels in place of hard ones, so that protocol A' can be applied to any set."""
-    targets = scaled(distilled.labels, len(distilled.classes))
-    return DistilledSet(distilled.content, distilled.labels, distilled.classes, distilled.card, targets)
+    return distilled.with_targets(scaled(distilled.labels, len(distilled.classes)))
 
 
 def regress(features: Tensor, support: Tensor, targets: Tensor, ridge: float = 1e-6) -> Tensor:

@@ -50,15 +50,24 @@ class Optimised(Distiller):
     lr_pixels: float = Field(1.0, gt=0, description="learning rate of the clips")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="what updates the clips")
     momentum: float = Field(0.5, ge=0, lt=1, description="of SGD")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="'cosine' ends at a tenth of the rates")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of Adam")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of all rates")
+    rate_at_end: float = Field(0.1, ge=0, le=1, description="share of the rates that 'cosine' ends at")
     network: Network = Field(default_factory=Network, description="architecture that the clips are fitted with")
     device: str = Field("auto", exclude=True)
     snapshots: int = Field(5, ge=0, exclude=True, description="pictures kept on the way, besides the first")
     checkpoint_seconds: float = Field(60, ge=0, exclude=True, description="at most this much work is lost by a kill")
 
+    def indices(self, train: Clips, ipc: int) -> Tensor:
+        """Which clips of the set (class after class) are optimised here, ``int64 [n]``: all of them, together."""
+        return torch.arange(len(train.classes) * ipc)
+
     def content(self, train: Clips, ipc: int, seed: int) -> nn.Module:
         """The parameterisation to optimise."""
-        return Pixels(initial(train, ipc, seed, self.init), train.mean, train.std)
+        return Pixels(initial(train, ipc, seed, self.init)[self.indices(train, ipc)], train.mean, train.std)
+
+    def constrain(self, content: nn.Module, train: Clips) -> None:
+        """What holds after every update (a range of values)."""
 
     def finished(self, content: nn.Module, train: Clips) -> nn.Module:
         """What is stored in the end, made from what was optimised."""
@@ -107,10 +116,11 @@ class Optimised(Distiller):
         return artifacts.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed, device))
 
     def _make(self, folder: Path, train: Clips, ipc: int, seed: int, device: torch.device) -> None:
-        labels = torch.arange(len(train.classes)).repeat_interleave(ipc)
+        labels = self.indices(train, ipc) // ipc
         content = self.content(train, ipc, seed).to(device).train()
         objective = self.objective(train, labels, seed, device)
-        values, seconds = self._optimise(folder, content, objective, train, seed, device)
+        what = f"{self.method} IPC {ipc} seed {seed}"
+        values, seconds = self._optimise(folder, content, objective, train, seed, device, what)
         stored = self.finished(content, train).cpu()
         facts = {"distill_seconds": seconds, "peak_memory_mb": peak_memory(device), **objective.facts()}
         targets = objective.targets.detach().cpu()
@@ -121,22 +131,30 @@ class Optimised(Distiller):
         (folder / "checkpoint.pt").unlink(missing_ok=True)
 
     def _optimise(
-        self, folder: Path, content: nn.Module, objective: Objective, train: Clips, seed: int, device: torch.device
+        self,
+        folder: Path,
+        content: nn.Module,
+        objective: Objective,
+        train: Clips,
+        seed: int,
+        device: torch.device,
+        what: str,
     ) -> tuple[dict[str, list[float]], float]:
         groups = [*self.groups(content), *objective.groups()]
         adam = self.optimizer == "adam"
-        optimizer = torch.optim.Adam(groups) if adam else torch.optim.SGD(groups, momentum=self.momentum)
+        optimizer = (
+            torch.optim.Adam(groups, betas=self.betas) if adam else torch.optim.SGD(groups, momentum=self.momentum)
+        )
         rates = [group["lr"] for group in optimizer.param_groups]
         values: dict[str, list[float]] = {}
         waiting: list[dict[str, Tensor]] = []
         begin, earlier = _restore(folder / "checkpoint.pt", content, objective, optimizer, values, device)
-        what = f"{self.method} IPC {len(objective.labels) // len(train.classes)} seed {seed}"
         if begin:
             say(f"{what}: going on from iteration {begin} of {self.iterations}")
         pictured = {round(self.iterations * i / self.snapshots) for i in range(1, self.snapshots + 1)}
         started = saved = time.monotonic()
         if not begin:
-            self._picture(folder, content, train, 0)
+            self._picture(folder, content, train, objective.labels, 0)
         for iteration in track(range(begin, self.iterations), what):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self._share(iteration)
@@ -144,13 +162,14 @@ class Optimised(Distiller):
             with seeding.forked("iteration", self.method, seed, iteration, device=device):  # dropout in the networks
                 waiting.append(objective.step(_drawing(content, seed, iteration), iteration))
                 optimizer.step()
+                self.constrain(content, train)
                 objective.after(_drawing(content, seed, iteration), iteration)
             done = iteration + 1
             due = time.monotonic() - saved > self.checkpoint_seconds
             if due or len(waiting) == 50 or done == self.iterations:
                 self._note(values, waiting, what)
             if done in pictured:
-                self._picture(folder, content, train, done)
+                self._picture(folder, content, train, objective.labels, done)
             if due and done < self.iterations:
                 saved = time.monotonic()
                 state = {"content": content.state_dict(), "optimizer": optimizer.state_dict(), "values": values}
@@ -162,7 +181,7 @@ class Optimised(Distiller):
         """Of the rates, in `iteration`."""
         if self.schedule == "constant":
             return 1.0
-        return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
+        return self.rate_at_end + (1 - self.rate_at_end) * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
 
     def _note(self, values: dict[str, list[float]], waiting: list[dict[str, Tensor]], what: str) -> None:
         """Move the scalars of the last iterations off the device; all at once, so that a GPU need not wait at each."""
@@ -177,10 +196,9 @@ class Optimised(Distiller):
             )
 
     @torch.no_grad()
-    def _picture(self, folder: Path, content: nn.Module, train: Clips, done: int) -> None:
-        ipc = len(content) // len(train.classes)
-        stored = self.finished(content, train)
-        first = torch.arange(0, len(content), ipc)[:PICTURED]
+    def _picture(self, folder: Path, content: nn.Module, train: Clips, labels: Tensor, done: int) -> None:
+        stored, classes = self.finished(content, train), labels.tolist()
+        first = torch.tensor([classes.index(label) for label in sorted(set(classes))[:PICTURED]])
         clips = stored(first.to(content.mean.device), seeding.generator("picture", 0))
         frames = torch.from_numpy(to_pixels(clips, train.mean, train.std))
         (folder / "snapshots").mkdir(exist_ok=True)

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from vddlib.errors import VddError
 from vddlib.plots.drawings import (
+    cases,
     chosen_in_plane,
     class_counts,
     confusion,
@@ -21,6 +22,7 @@ from vddlib.plots.drawings import (
     frame_sampling,
     layer_diagram,
     losses,
+    saliency,
 )
 from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, save, styled, tint
 from vddlib.results.schema import chance, display, method_rank
@@ -30,6 +32,7 @@ __all__ = [
     "accuracy_by_ipc",
     "accuracy_by_method",
     "accuracy_by_time",
+    "cases",
     "chosen_in_plane",
     "class_counts",
     "colour",
@@ -40,6 +43,7 @@ __all__ = [
     "layer_diagram",
     "losses",
     "marker",
+    "saliency",
     "save",
 ]
 

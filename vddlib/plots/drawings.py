@@ -153,6 +153,57 @@ def evolution(snapshots: np.ndarray, iterations: Sequence[int], classes: Sequenc
 
 
 @styled
+def saliency(
+    clip: np.ndarray, differences: Sequence[float], scores: Sequence[float], epsilon: float, mask: Sequence[float]
+) -> Drawing:
+    """TSGF's equations 6 to 8 over one clip: its frames, their differences and saliency, the threshold, the mask.
+
+    clip: uint8 [T, H, W, 3]; differences, scores, mask: T values each, the first two in units of the standardised pixels.
+    """
+    count = len(clip)
+    fig = drawing(0.85 * count + 1.2, 3.6)
+    grid = fig.add_gridspec(3, count, height_ratios=[1, 1.3, 0.8])
+    for frame in range(count):
+        ax = fig.add_subplot(grid[0, frame])
+        ax.imshow(clip[frame], interpolation="nearest")
+        ax.axis("off")
+    steps = np.arange(count)
+    ax = fig.add_subplot(grid[1, :])
+    ax.bar(steps, differences, 0.7, color=tint(LINES[0], 0.35), label="difference d (eq. 6)")
+    ax.plot(steps, scores, "o-", color=LINES[0], label="saliency s (eq. 7)")
+    ax.axhline(epsilon, color=LINES[1], ls="--", label="epsilon")
+    ax.set_xlim(-0.5, count - 0.5)
+    ax.set_xticks([])
+    ax.legend(ncols=3, fontsize=7)
+    ax = fig.add_subplot(grid[2, :])
+    ax.bar(steps, mask, 0.7, color=LINES[2])
+    ax.set_xlim(-0.5, count - 0.5)
+    ax.set_xticks(steps)
+    ax.set_ylabel("mask M")
+    ax.set_xlabel("frame; where the mask is 0 the frame keeps its pixels")
+    return fig
+
+
+@styled
+def cases(names: Sequence[str], values: Sequence[Sequence[float]], label: str = "top-1 (%)") -> Drawing:
+    """A row per case: a bar to the mean of its values with its standard deviation, and a dot per value (seed)."""
+    fig = drawing(6.4, 0.36 * len(names) + 0.8)
+    ax = fig.add_subplot()
+    for row, numbers in enumerate(values):
+        spread = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
+        ax.barh(row, np.mean(numbers), 0.62, color=tint(LINES[0], 0.35), edgecolor=LINES[0], linewidth=0.7)
+        if spread:
+            ax.errorbar(np.mean(numbers), row, xerr=spread, color=INK, capsize=2.5, elinewidth=1)
+        ax.plot(numbers, [row] * len(numbers), "o", ms=3, mfc="white", mec=INK, mew=0.7, zorder=4)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(label)
+    return fig
+
+
+@styled
 def frame_sampling(n_frames: int, indices: Sequence[Sequence[int]], labels: Sequence[str] | None = None) -> Drawing:
     """Which frames of a video a clip takes: a row of all `n_frames` per epoch, the taken ones filled.
 

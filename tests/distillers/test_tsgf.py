@@ -1,0 +1,176 @@
+"""TSGF: eq. 5, the mask on the gradient, batches and shards, relabelling, protocol D."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vddlib import artifacts, evaluation, saliency
+from vddlib.distillers import Random
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.tsgf import TSGF, Recovery, relabel, statistics_loss
+from vddlib.errors import VddError
+from vddlib.students import Network
+from vddlib.training import Recipe
+
+TEACHER = Network(name="minic3d_bn", options={"depth": 2, "widths": (8, 8)})
+STUDENT = Network(options={"depth": 2, "widths": (8, 8)})
+FEW = {"network": TEACHER, "teacher_recipe": Recipe(epochs=2, batch_size=8), "device": "cpu", "iterations": 3}
+
+
+def objective_of(options: Recovery, train, ipc=1):
+    labels = options.indices(train, ipc) // ipc
+    return options.objective(train, labels, 0, torch.device("cpu")), options.content(train, ipc, 0)
+
+
+def test_statistics_loss_is_equation_5():
+    layer = torch.nn.BatchNorm3d(4)
+    layer.running_mean.normal_()
+    layer.running_var.uniform_(0.5, 2)
+    x = torch.randn(3, 4, 5, 6, 7)
+    channels = x.transpose(0, 1).reshape(4, -1)
+    mean = channels.sum(1) / channels.shape[1]
+    variance = ((channels - mean[:, None]) ** 2).sum(1) / channels.shape[1]
+    expected = ((mean - layer.running_mean) ** 2).sum().sqrt() + ((variance - layer.running_var) ** 2).sum().sqrt()
+    assert statistics_loss(x, layer).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_statistics_loss_is_zero_where_the_batch_has_the_running_statistics():
+    layer, x = torch.nn.BatchNorm3d(4), torch.randn(3, 4, 5, 6, 7)
+    layer.running_mean.copy_(x.mean((0, 2, 3, 4)))
+    layer.running_var.copy_(x.var((0, 2, 3, 4), unbiased=False))
+    assert statistics_loss(x, layer) == 0
+
+
+def test_the_loss_is_equation_4_over_all_layers(tiny):
+    options = Recovery(**FEW, crop=1.0, first_bn=1.0, r_bn=0.7, mask="none")
+    objective, content = objective_of(options, tiny[0])
+    objective.train.mirrors = False
+    values = objective.step(lambda i: content(i, None), 0)
+    x, terms = content.clips.detach(), []
+    teacher = options.teacher(tiny[0]).model.eval()
+    for layer in teacher.features:
+        if isinstance(layer, torch.nn.BatchNorm3d):
+            mean, variance = x.mean((0, 2, 3, 4)), x.var((0, 2, 3, 4), unbiased=False)
+            terms.append((mean - layer.running_mean).norm() + (variance - layer.running_var).norm())
+        x = layer(x)
+    ce = F.cross_entropy(teacher(content.clips.detach()), torch.arange(3))
+    assert len(terms) == 2
+    assert values["bn_statistics"].item() == pytest.approx(sum(terms).item(), rel=1e-4)
+    assert values["loss"].item() == pytest.approx((ce + 0.7 * sum(terms)).item(), rel=1e-4)
+    assert all(p.grad is None for p in objective.teacher.parameters())
+
+
+def test_the_gradient_is_multiplied_by_the_mask_frame_by_frame(tiny):
+    gradients = {}
+    for kind in ("none", "magnitude", "signed"):
+        objective, content = objective_of(Recovery(**FEW, mask=kind, epsilon=0.4), tiny[0])
+        objective.step(lambda i, content=content: content(i, None), 0)
+        gradients[kind] = content.clips.grad
+    scores = saliency.saliency(content.clips.detach(), "linear", 3)
+    epsilon = saliency.threshold(scores, 0.4)
+    for kind in ("magnitude", "signed"):
+        mask = saliency.mask(scores, epsilon, signed=kind == "signed")
+        assert torch.allclose(gradients[kind], gradients["none"] * mask[:, None, :, None, None], atol=1e-8)
+    assert (gradients["magnitude"].movedim(2, 1)[saliency.key_frames(scores, epsilon)] == 0).all()
+
+
+def test_key_frames_keep_their_pixels_in_the_first_update(tiny):
+    options = Recovery(**{**FEW, "iterations": 1}, epsilon=0.3)
+    before = options.content(tiny[0], 1, 0)
+    after = options.distill(tiny[0], 1, 0).content.clips.detach()
+    scores = saliency.saliency(before.clips.detach(), "linear", 3)
+    keys = saliency.key_frames(scores, saliency.threshold(scores, 0.3))
+    moved = (after - before.clips.detach()).abs().amax((1, 3, 4))
+    assert keys.any() and (moved[keys] < 1e-5).all() and (moved[~keys] > 1e-3).any()
+
+
+def test_values_stay_between_black_and_white(tiny):
+    made = TSGF(**FEW, lr_pixels=5.0).distill(tiny[0], 1, 0)
+    pixels = made.content.clips.detach().movedim(1, -1) * tiny[0].std + tiny[0].mean
+    assert pixels.min() >= -1e-5 and pixels.max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("classes_at_once", [2, 3])
+def test_batches_cover_every_clip_once(tiny, classes_at_once):
+    made = TSGF(**FEW, classes_at_once=classes_at_once)
+    indices = torch.cat([made.batch(part).indices(tiny[0], 2) for part in range(made.parts(tiny[0], 2))])
+    assert sorted(indices.tolist()) == list(range(6))
+
+
+def test_shards_joined_are_the_unsharded_set(tiny, tmp_path, monkeypatch):
+    method = TSGF(**FEW, classes_at_once=2)
+    whole = method.distill(tiny[0], 2, 0)
+    monkeypatch.setenv("VDD_CACHE", str(tmp_path))
+    for which in (1, 0):
+        assert len(method.recover(tiny[0], 2, 0, shard=(which, 2))) == 2
+    monkeypatch.setattr(Recovery, "_optimise", lambda *a, **k: pytest.fail("a shard's work was done again"))
+    joined = method.distill(tiny[0], 2, 0)
+    assert torch.equal(joined.content.clips, whole.content.clips) and torch.equal(joined.targets, whole.targets)
+    with pytest.raises(VddError, match="shard 2 of 2"):
+        method.recover(tiny[0], 2, 0, shard=(2, 2))
+
+
+def test_interrupted_and_resumed_gives_the_same_bits(tiny, tmp_path, monkeypatch):
+    from vddlib.distillers.tsgf import StatisticsMatching
+
+    method = TSGF(**FEW, checkpoint_seconds=0)
+    whole = method.distill(tiny[0], 1, 0)
+    monkeypatch.setenv("VDD_CACHE", str(tmp_path))
+    step = StatisticsMatching.step
+
+    def stop(self, draw, iteration):
+        if iteration == 2:
+            raise KeyboardInterrupt
+        return step(self, draw, iteration)
+
+    monkeypatch.setattr(StatisticsMatching, "step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        method.distill(tiny[0], 1, 0)
+    monkeypatch.setattr(StatisticsMatching, "step", step)
+    assert list(tmp_path.glob("distilled/.*.partial/checkpoint.pt"))
+    resumed = method.distill(tiny[0], 1, 0)
+    assert torch.equal(resumed.content.clips, whole.content.clips)
+    assert artifacts.folder() == tmp_path
+
+
+def test_soft_labels_are_the_teachers(tiny, tmp_path):
+    method = TSGF(**FEW, temperature=7.0)
+    made = method.distill(tiny[0], 1, 0)
+    logits = method.teacher(tiny[0]).model.eval()(made.draw()[0])
+    assert torch.allclose(made.targets, (logits / 7).softmax(1), atol=1e-6)
+    assert made.card["temperature"] == 7 and made.card["teacher"] == "minic3d_bn"
+    again = DistilledSet.load(made.save(tmp_path / "set"))
+    assert torch.equal(again.targets, made.targets) and again.card["temperature"] == 7
+
+
+def test_protocol_d_takes_tsgf_and_any_relabelled_set(tiny):
+    train, test = tiny
+    method = TSGF(**FEW)
+    quick = evaluation.protocol("D", epochs=2, batch_size=8)
+    random = Random().distill(train, 1, 0)
+    soft = relabel(random, method.teacher(train), 20.0)
+    for one in (method.distill(train, 1, 0), soft):
+        row = evaluation.evaluate(one, test, quick, seeds=[0], network=STUDENT, device="cpu").rows[0]
+        assert row["teacher"] == "minic3d_bn" and row["protocol"] == "D"
+    with pytest.raises(VddError, match="stores hard ones"):
+        evaluation.evaluate(random, test, quick, seeds=[0], network=STUDENT, device="cpu")
+    with pytest.raises(VddError, match="temperature 5"):
+        warm = relabel(random, method.teacher(train), 5.0)
+        evaluation.evaluate(warm, test, quick, seeds=[0], network=STUDENT, device="cpu")
+
+
+def test_labels_of_every_view_and_other_augmentations(tiny):
+    train, test = tiny
+    method = TSGF(**FEW)
+    made, teacher = method.distill(train, 1, 0), method.teacher(train)
+    each = evaluation.protocol("D+", epochs=2, batch_size=8)
+    report = evaluation.evaluate(made, test, each, seeds=[0], network=STUDENT, teacher=teacher, device="cpu")
+    assert report.rows[0]["teacher"] == "minic3d_bn"
+    for names in ((), ("image_mix",), (("tsgf_videomix", {"epsilon": 0.2}),)):
+        changed = evaluation.protocol("D", epochs=2, batch_size=8, augmentation=names)
+        assert evaluation.evaluate(made, test, changed, seeds=[0], network=STUDENT, device="cpu").rows
+
+
+def test_a_teacher_without_batchnorm_is_refused(tiny):
+    with pytest.raises(VddError, match="no BatchNorm"):
+        TSGF(**{**FEW, "network": STUDENT}).distill(tiny[0], 1, 0)

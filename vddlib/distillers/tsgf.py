@@ -1,0 +1,204 @@
+"""TSGF, temporal saliency-guided distillation: recover clips from a teacher's BN statistics, under a temporal mask."""
+
+import time
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from vddlib import saliency, seeding
+from vddlib.augmentations import flip, random_resized_crop
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.base import check_ipc
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.objective import Draw, Objective
+from vddlib.distillers.optimised import History, Optimised
+from vddlib.distillers.pixels import Pixels
+from vddlib.errors import VddError
+from vddlib.saliency import Window
+from vddlib.students import Network, Trained, trained
+from vddlib.timing import stage
+from vddlib.training import Recipe, pick_device
+
+BatchNorm = nn.BatchNorm2d | nn.BatchNorm3d
+
+
+def statistics_loss(inputs: Tensor, layer: nn.Module) -> Tensor:
+    """One layer's term of eq. 5: L2 distance of the inputs' channel means and variances from the running ones.
+
+    inputs: ``[N, channels, ...]``, what the BatchNorm `layer` received.
+    """
+    over = [0, *range(2, inputs.ndim)]
+    mean, variance = inputs.mean(over), inputs.var(over, unbiased=False)
+    return (mean - layer.running_mean).norm() + (variance - layer.running_var).norm()
+
+
+class StatisticsMatching(Objective):
+    r"""Eq. 4 and 5: :math:`L = L_{ce} + r_{bn} \sum_l \|\mu_l - RM_l\|_2 + \|\sigma_l^2 - RV_l\|_2`, under the mask of eq. 8.
+
+    The teacher sees a random resized crop and flip of each clip, the same for all its frames (SRe2L's recipe), through
+    which the gradient flows back; per frame it is then multiplied by the mask of the clip as it is now.
+    """
+
+    def setup(self, *, teacher: nn.Module, options: "Recovery") -> None:
+        """The teacher, whose layers are listened to, and the distiller whose fields say how."""
+        self.teacher, self.options = teacher.to(self.device).eval().requires_grad_(False), options
+        self.layers = [m for m in teacher.modules() if isinstance(m, BatchNorm)]
+        if not self.layers:
+            raise VddError("tsgf aligns BatchNorm statistics, and its teacher has no BatchNorm; take minic3d_bn")
+        self.terms: list[Tensor] = []
+        for layer in self.layers:
+            layer.register_forward_pre_hook(lambda layer, inputs: self.terms.append(statistics_loss(inputs[0], layer)))
+
+    def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
+        """The loss and its parts, and its masked gradient in what was drawn."""
+        o = self.options
+        stream = seeding.generator("recovery", self.seed, o.part, iteration)
+        with stage("synthetic"):
+            drawn = draw(torch.arange(len(self.labels), device=self.device))
+            leaf = drawn.detach().requires_grad_()
+            view, _ = (
+                random_resized_crop(leaf, self.labels, stream, scale=(o.crop, 1.0)) if o.crop < 1 else (leaf, None)
+            )
+            if self.train.mirrors:
+                view, _ = flip(view, self.labels, stream)
+            self.terms.clear()
+            ce = F.cross_entropy(self.teacher(view), self.labels)
+            weights = [o.first_bn, *[1.0] * (len(self.terms) - 1)]
+            bn = sum(weight * term for weight, term in zip(weights, self.terms, strict=True))
+            loss = ce + o.r_bn * bn
+            gradient = torch.autograd.grad(loss, leaf)[0]
+            drawn.backward(gradient * self.mask(drawn.detach())[:, None, :, None, None])
+        parts = {"loss": loss, "cross_entropy": ce, "bn_statistics": bn}
+        return {name: value.detach() for name, value in parts.items()}
+
+    def mask(self, clips: Tensor) -> Tensor:
+        """Eq. 8 for every frame, ``float32 [N, T]``; ones where the mask is off."""
+        o = self.options
+        if o.mask == "none":
+            return clips.new_ones(len(clips), clips.shape[2])
+        scores = saliency.saliency(clips, o.window, o.length)
+        return saliency.mask(scores, saliency.threshold(scores, o.epsilon), signed=o.mask == "signed")
+
+
+class Recovery(Optimised):
+    """One batch of TSGF's clips. Batches do not depend on each other, so they can be recovered anywhere, in any order."""
+
+    method: ClassVar[str] = "tsgf"
+    code: ClassVar[tuple[str, ...]] = ("vddlib.saliency",)
+
+    iterations: int = Field(1000, ge=1, description="updates of the clips")
+    lr_pixels: float = Field(0.25, gt=0, description="learning rate of the clips (TSGF, table 11)")
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="what updates the clips (SRe2L)")
+    betas: tuple[float, float] = Field((0.5, 0.9), description="of Adam (SRe2L)")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="of the rate (SRe2L)")
+    rate_at_end: float = Field(0.0, ge=0, le=1, description="share of the rate that 'cosine' ends at")
+    network: Network = Field(Network(name="minic3d_bn"), description="architecture of the teacher")
+    teacher_recipe: Recipe = Field(Recipe(), description="how the teacher is trained on the train split")
+    teacher_seed: int = Field(0, ge=0, description="the teacher's seed; one teacher serves all sets")
+    r_bn: float = Field(0.001, ge=0, description="weight of the BN statistics (TSGF, table 11)")
+    first_bn: float = Field(10.0, ge=0, description="weight of the first BN layer among them (SRe2L; 1 is eq. 5)")
+    crop: float = Field(
+        0.08, gt=0, le=1, description="least share of the area that a random resized crop keeps; 1: none"
+    )
+    mask: Literal["magnitude", "signed", "none"] = Field("magnitude", description="eq. 8; table 9's 'both'; no TSGF_O")
+    epsilon: float = Field(0.5, description="upper bound of saliency, as a share of the clip's own range")
+    window: Window = Field("linear", description="smoothing window of eq. 7")
+    length: int = Field(3, ge=1, description="its length in frames")
+    classes_at_once: int = Field(
+        100, ge=1, description="classes recovered together: the batch whose statistics are matched"
+    )
+    part: int = Field(0, ge=0, description="which batch")
+
+    def parts(self, train: Clips, ipc: int) -> int:
+        """Number of batches: a group of classes, one clip of each, `ipc` times."""
+        return -(-len(train.classes) // self.classes_at_once) * ipc
+
+    def indices(self, train: Clips, ipc: int) -> Tensor:
+        """The clips of this batch."""
+        group, nth = divmod(self.part, ipc)
+        first = group * self.classes_at_once
+        return torch.arange(first, min(first + self.classes_at_once, len(train.classes))) * ipc + nth
+
+    def constrain(self, content: Pixels, train: Clips) -> None:
+        """Values stay those of pixels between black and white."""
+        shape = (1, 3, 1, 1, 1)
+        low, high = (-content.mean / content.std).view(shape), ((1 - content.mean) / content.std).view(shape)
+        with torch.no_grad():
+            content.clips.copy_(torch.maximum(torch.minimum(content.clips, high), low))
+
+    def teacher(self, train: Clips) -> Trained:
+        """The teacher, trained on `train` by the one fit loop, or out of the cache."""
+        return trained(
+            train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=pick_device(self.device), flip=True,
+            what="teacher",
+        )  # fmt: skip
+
+    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
+        """Cross-entropy and BN statistics."""
+        teacher = self.teacher(train).model
+        return StatisticsMatching(train, labels, self.network, seed, device, teacher=teacher, options=self)
+
+
+class TSGF(Recovery):
+    """Recovered clips with the teacher's soft labels, for protocol D.
+
+    Table 11 gives the rate and `r_bn`; what the paper leaves out is SRe2L's, or chosen on training data (notebook 11).
+    """
+
+    temperature: float = Field(20.0, gt=0, description="of the soft labels")
+
+    def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
+        """Recover every batch that is not in the cache, join them, label them. Raises VddError as `Optimised` does."""
+        return self.join(train, ipc, seed, self.recover(train, ipc, seed))
+
+    def recover(self, train: Clips, ipc: int, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> list[Path]:
+        """Folders of the batches of a shard, (which, of how many): shards may run on different machines of one cache."""
+        check_ipc(train, ipc)
+        which, count = shard
+        if not 0 <= which < count:
+            raise VddError(f"tsgf: shard {which} of {count} does not exist; they count from 0")
+        return [self.batch(part).folder(train, ipc, seed) for part in range(which, self.parts(train, ipc), count)]
+
+    def batch(self, part: int) -> Recovery:
+        """The distiller of one batch."""
+        fields = {name: getattr(self, name) for name in Recovery.model_fields}
+        return Recovery(**{**fields, "part": part})
+
+    def join(self, train: Clips, ipc: int, seed: int, folders: list[Path]) -> DistilledSet:
+        """One set of all batches, in the order of classes, labelled by the teacher."""
+        begun = time.monotonic()
+        parts = [DistilledSet.load(folder) for folder in folders]
+        order = torch.cat([self.batch(part).indices(train, ipc) for part in range(len(parts))])
+        clips = torch.cat([part.content.clips.detach() for part in parts])[order.argsort()]
+        teacher, labels = self.teacher(train), torch.arange(len(train.classes)).repeat_interleave(ipc)
+        costs: dict[str, Any] = {
+            "distill_seconds": sum(part.card["distill_seconds"] for part in parts) + time.monotonic() - begun,
+            "peak_memory_mb": max(part.card["peak_memory_mb"] for part in parts),
+            "teacher_seconds": teacher.log.seconds,
+        }
+        made = DistilledSet(
+            Pixels(clips, train.mean, train.std), labels, train.classes, self.card(train, ipc, seed, **costs)
+        )
+        return relabel(made, teacher, self.temperature)
+
+    def history(self, train: Clips, ipc: int, seed: int = 0, part: int = 0) -> History:
+        """Losses and snapshots of one batch."""
+        return self.batch(part).history(train, ipc, seed)
+
+
+@torch.no_grad()
+def relabel(distilled: DistilledSet, teacher: Trained, temperature: float, at_once: int = 64) -> DistilledSet:
+    """The same clips with the teacher's soft labels, ``softmax(logits / temperature) float32 [N, C]``, for protocol D.
+
+    Works for any set, so that what the labels alone bring can be told apart (random clips under D).
+    """
+    model = teacher.model.eval()
+    device = next(model.parameters()).device
+    parts = torch.arange(len(distilled)).split(at_once)
+    logits = torch.cat([model(distilled.batch(part)[0].to(device)).float().cpu() for part in parts])
+    name = teacher.key["network"]["name"]
+    return distilled.with_targets(F.softmax(logits / temperature, 1), temperature=temperature, teacher=name)
