@@ -31,7 +31,7 @@ def filmstrip(clips: np.ndarray, titles: Sequence[str] | None = None, columns: i
         for column, frame in enumerate(chosen):
             y, x = row * (height + gap), column * (width + gap)
             sheet[y : y + height, x : x + width] = clip[frame]
-    left = 0.08 * max((len(title) for title in titles or [""]), default=0) + 0.15  # inches
+    left = 0.095 * max((len(title) for title in titles or [""]), default=0) + 0.15  # inches
     cell = 8.0 / max(len(chosen), 6)
     fig = drawing(left + cell * len(chosen), cell * sheet.shape[0] / (width + gap) + 0.5)
     ax = fig.add_subplot()
