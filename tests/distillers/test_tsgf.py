@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from vddlib import artifacts, evaluation, saliency
-from vddlib.distillers import Random
+from vddlib.distillers import Random, build
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.tsgf import TSGF, Recovery, relabel, statistics_loss
 from vddlib.errors import VddError
@@ -174,3 +174,7 @@ def test_labels_of_every_view_and_other_augmentations(tiny):
 def test_a_teacher_without_batchnorm_is_refused(tiny):
     with pytest.raises(VddError, match="no BatchNorm"):
         TSGF(**{**FEW, "network": STUDENT}).distill(tiny[0], 1, 0)
+
+
+def test_it_is_known_by_name():
+    assert type(build("tsgf", iterations=3)) is TSGF

@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 DISTILLERS: dict[str, type[Distiller]] = {
-    kind.method: kind for kind in (Full, Random, Herding, KCenter, DM, DC, StaticDC, MTT, FRePo)
+    kind.method: kind for kind in (Full, Random, Herding, KCenter, DM, DC, StaticDC, MTT, FRePo, TSGF)
 }
 
 
