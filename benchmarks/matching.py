@@ -113,9 +113,7 @@ class Loop:
         self.content = method.content(train, case.ipc, SEED).to(device).train()
         with mock.patch("vddlib.distillers.mtt.trajectories", lambda *_, **__: snapshots(method, train, folder)):
             self.objective = method.objective(train, labels, SEED, device)
-        groups = [*method.groups(self.content), *self.objective.groups()]
-        adam = method.optimizer == "adam"
-        self.optimizer = torch.optim.Adam(groups) if adam else torch.optim.SGD(groups, momentum=method.momentum)
+        self.optimizer = method.updates(self.content, self.objective)
         self.iteration = 0
 
     def draw(self) -> Callable[[Tensor], Tensor]:

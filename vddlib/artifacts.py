@@ -63,9 +63,13 @@ def code_digest(*modules: str) -> str:
     return digest(trees)
 
 
+def _place(kind: str, key: dict) -> Path:
+    return folder() / kind / digest(key)[:20]
+
+
 def there(kind: str, key: dict) -> bool:
     """Whether the artifact is in the cache, complete."""
-    return (folder() / kind / digest(key)[:20] / "key.json").is_file()
+    return (_place(kind, key) / "key.json").is_file()
 
 
 def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
@@ -74,7 +78,7 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     `partial` may hold what an interrupted build left: builders skip what is done. Other processes that want the same
     artifact wait for this one. Raises VddError (one line) when the disk is full.
     """
-    place = folder() / kind / digest(key)[:20]
+    place = _place(kind, key)
     if (place / "key.json").is_file():
         return place
     partial = place.with_name(f".{place.name}.partial")

@@ -47,6 +47,10 @@ class Protocol(BaseModel):
 
 
 _A = Recipe(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=500, batch_size=256, schedule="drop")
+_D = Recipe(
+    optimizer="adamw", lr=1e-3, weight_decay=0.01, epochs=300, batch_size=256, schedule="cosine", loss="kl",
+    temperature=20,
+)  # fmt: skip
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
@@ -92,10 +96,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source="TSGF",
             labels="soft",
             augmentation=("tsgf_videomix",),
-            recipe=Recipe(
-                optimizer="adamw", lr=1e-3, weight_decay=0.01, epochs=300, batch_size=256, schedule="cosine",
-                loss="kl", temperature=20,
-            ),
+            recipe=_D,
             unstated="recipe, temperature, epochs, threshold, window; here SRe2L's, and values chosen on training data",
         ),
         Protocol(
@@ -103,10 +104,7 @@ PROTOCOLS: dict[str, Protocol] = {
             source="TSGF, with the teacher's label of every augmented view",
             labels="teacher",
             augmentation=("tsgf_videomix",),
-            recipe=Recipe(
-                optimizer="adamw", lr=1e-3, weight_decay=0.01, epochs=300, batch_size=256, schedule="cosine",
-                loss="kl", temperature=20,
-            ),
+            recipe=_D,
             unstated="everything; ours",
         ),
         Protocol(

@@ -90,9 +90,8 @@ class GradientMatching(Objective):
         """`inner` steps of the network on the distilled clips, unless a new network comes next."""
         if (iteration + 1) % self.outer == 0:
             return
-        everything = torch.arange(len(self.labels), device=self.device)
         with torch.no_grad():
-            clips = draw(everything)
+            clips = draw(self.everything)
         for turn in range(self.inner):
             order = torch.randperm(len(clips), generator=seeding.generator("inner", self.seed, iteration, turn))
             for some in order.to(self.device).split(256):

@@ -93,7 +93,7 @@ class FeatureRegression(Objective):
         with stage("real"), torch.no_grad():
             features = model.embed(clips)
         with stage("synthetic"):
-            support = model.embed(draw(torch.arange(len(self.labels), device=self.device)))
+            support = model.embed(draw(self.everything))
             predicted = regress(features, support, self.targets, self.ridge)
             error = (predicted - centred(labels, self.classes)).square().sum(1).mean()
             margin = label_margin(self.targets)
@@ -107,7 +107,7 @@ class FeatureRegression(Objective):
         one = self.pool[place]
         with stage("network"):
             with torch.no_grad():
-                clips = draw(torch.arange(len(self.labels), device=self.device))
+                clips = draw(self.everything)
             model = one["model"].train().requires_grad_(True)
             with seeding.forked("online", self.seed, iteration, device=self.device):
                 loss = F.mse_loss(model(clips), self.targets.detach())

@@ -55,7 +55,7 @@ class TrajectoryMatching(Objective):
             target = self.experts.weights(expert, epoch + self.expert_epochs).to(self.device)
         self.used[expert] = self.used.get(expert, 0) + 1
         with stage("synthetic"):
-            drawn = draw(torch.arange(len(self.labels), device=self.device))
+            drawn = draw(self.everything)
             loss, clips, rate = self.unroll(start, target, drawn.detach(), iteration)
             drawn.backward(clips)
             self.rate.grad = rate

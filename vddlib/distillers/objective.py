@@ -32,6 +32,11 @@ class Objective:
     def setup(self) -> None:
         """Take the options that one kind of objective has; the rest is there already."""
 
+    @property
+    def everything(self) -> Tensor:
+        """Indices of all distilled clips, ``int64 [N]``, for `draw`."""
+        return torch.arange(len(self.labels), device=self.device)
+
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
         """Leave the gradients of this iteration's loss in what `draw` depends on.
 

@@ -77,6 +77,13 @@ class Optimised(Distiller):
         """Optimiser groups of the parameterisation."""
         return [{"params": list(content.parameters()), "lr": self.lr_pixels}]
 
+    def updates(self, content: nn.Module, objective: Objective) -> torch.optim.Optimizer:
+        """What updates the parameterisation, and what the objective learns besides."""
+        groups = [*self.groups(content), *objective.groups()]
+        if self.optimizer == "adam":
+            return torch.optim.Adam(groups, betas=self.betas)
+        return torch.optim.SGD(groups, momentum=self.momentum)
+
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """What it is fitted to."""
         raise NotImplementedError
@@ -140,11 +147,7 @@ class Optimised(Distiller):
         device: torch.device,
         what: str,
     ) -> tuple[dict[str, list[float]], float]:
-        groups = [*self.groups(content), *objective.groups()]
-        adam = self.optimizer == "adam"
-        optimizer = (
-            torch.optim.Adam(groups, betas=self.betas) if adam else torch.optim.SGD(groups, momentum=self.momentum)
-        )
+        optimizer = self.updates(content, objective)
         rates = [group["lr"] for group in optimizer.param_groups]
         values: dict[str, list[float]] = {}
         waiting: list[dict[str, Tensor]] = []

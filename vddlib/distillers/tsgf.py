@@ -58,7 +58,7 @@ class StatisticsMatching(Objective):
         o = self.options
         stream = seeding.generator("recovery", self.seed, o.part, iteration)
         with stage("synthetic"):
-            drawn = draw(torch.arange(len(self.labels), device=self.device))
+            drawn = draw(self.everything)
             leaf = drawn.detach().requires_grad_()
             view, _ = (
                 random_resized_crop(leaf, self.labels, stream, scale=(o.crop, 1.0)) if o.crop < 1 else (leaf, None)
