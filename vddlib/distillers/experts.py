@@ -24,7 +24,7 @@ from vddlib.training import Recipe, fit
 class Experts(BaseModel):
     """How experts are made: plain SGD on the train split, a snapshot before the first epoch and after each.
 
-    Only the epochs that MTT will read are trained (`max_start_epoch + expert_epochs` of them): at a constant rate these
+    Only the epochs that MTT will read are trained (`max_start_epoch - 1 + expert_epochs` of them): at a constant rate these
     are the beginning of any longer run. Weights are kept in half precision; `Trajectories` tells what that costs.
     """
 
