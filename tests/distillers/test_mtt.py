@@ -138,6 +138,7 @@ def test_the_card_tells_how_experts_were_used(tiny):
     distiller = mtt(iterations=6)
     card, rates = distiller.distill(tiny[0], 1).card, distiller.history(tiny[0], 1).values["rate"]
     assert card["experts_used"] == [3, 3] and card["bytes_experts"] > 0
+    assert card["distill_seconds"] > card["experts_seconds"] > 0  # training them counts
     assert rates[0] == pytest.approx(0.01) and len({*rates, card["student_lr"]}) == 7
 
 

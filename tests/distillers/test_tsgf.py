@@ -84,6 +84,23 @@ def test_key_frames_keep_their_pixels_in_the_first_update(tiny):
     assert keys.any() and (moved[keys] < 1e-5).all() and (moved[~keys] > 1e-3).any()
 
 
+def test_a_mask_on_the_update_scales_what_adam_makes_of_the_gradient(tiny):
+    few = {**FEW, "iterations": 1, "lr_pixels": 1e-3, "epsilon": 0.4}
+    before = Recovery(**few).content(tiny[0], 1, 0).clips.detach()
+    moved = {
+        on: Recovery(**few, **options).distill(tiny[0], 1, 0).content.clips.detach() - before
+        for on, options in {
+            "nothing": {"mask": "none"}, "gradient": {"mask_on": "gradient"}, "update": {"mask_on": "update"}
+        }.items()
+    }  # fmt: skip
+    scores = saliency.saliency(before, "linear", 3)
+    mask = saliency.mask(scores, saliency.threshold(scores, 0.4))[:, None, :, None, None]
+    assert torch.allclose(moved["update"], mask * moved["nothing"], atol=2e-6)
+    between = ((mask > 0) & (mask < 0.9)).expand_as(before)
+    larger = moved["gradient"][between].abs().mean() / moved["update"][between].abs().mean()
+    assert larger > 2  # Adam divides by the gradient's size: of the mask it leaves little but which frames are 0
+
+
 def test_values_stay_between_black_and_white(tiny):
     made = TSGF(**FEW, lr_pixels=5.0).distill(tiny[0], 1, 0)
     pixels = made.content.clips.detach().movedim(1, -1) * tiny[0].std + tiny[0].mean
@@ -110,10 +127,11 @@ def test_shards_joined_are_the_unsharded_set(tiny, tmp_path, monkeypatch):
         method.recover(tiny[0], 2, 0, shard=(2, 2))
 
 
-def test_interrupted_and_resumed_gives_the_same_bits(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("mask_on", ["gradient", "update"])
+def test_interrupted_and_resumed_gives_the_same_bits(tiny, tmp_path, monkeypatch, mask_on):
     from vddlib.distillers.tsgf import StatisticsMatching
 
-    method = TSGF(**FEW, checkpoint_seconds=0)
+    method = TSGF(**FEW, mask_on=mask_on, checkpoint_seconds=0)
     whole = method.distill(tiny[0], 1, 0)
     monkeypatch.setenv("VDD_CACHE", str(tmp_path))
     step = StatisticsMatching.step

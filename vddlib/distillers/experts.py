@@ -1,5 +1,6 @@
 """Expert trajectories for MTT: the weights of networks trained on real clips, epoch by epoch, kept small and shared."""
 
+import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -56,6 +57,11 @@ class Trajectories:
         from safetensors.torch import load_file
 
         return load_file(self.folders[expert] / f"epoch_{epoch:03d}.safetensors")["weights"].float()
+
+    @property
+    def seconds(self) -> float:
+        """What training them took, all together."""
+        return sum(json.loads((folder / "log.json").read_text())["seconds"] for folder in self.folders)
 
     @property
     def bytes(self) -> int:

@@ -139,7 +139,10 @@ class TrajectoryMatching(Objective):
     def facts(self) -> dict[str, Any]:
         """The learned rate, what the experts weigh, how often each was used."""
         used = [self.used.get(expert, 0) for expert in range(len(self.experts))]
-        return {"student_lr": self.rate.item(), "bytes_experts": self.experts.bytes, "experts_used": used}
+        size, seconds = self.experts.bytes, self.experts.seconds
+        return {
+            "student_lr": self.rate.item(), "bytes_experts": size, "experts_seconds": seconds, "experts_used": used,
+        }  # fmt: skip
 
 
 class MTT(Optimised):
@@ -168,8 +171,10 @@ class MTT(Optimised):
             raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
         epochs = self.max_start_epoch - 1 + self.expert_epochs
         paths = trajectories(train, self.network, self.experts, epochs, device=device, workers=self.expert_workers)
-        return TrajectoryMatching(
+        made = TrajectoryMatching(
             train, labels, self.network, seed, device, experts=paths, max_start_epoch=self.max_start_epoch,
             expert_epochs=self.expert_epochs, syn_steps=self.syn_steps, batch_syn=self.batch_syn,
             lr_student=self.lr_student, lr_lr=self.lr_lr,
         )  # fmt: skip
+        made.prepared = paths.seconds
+        return made

@@ -23,6 +23,8 @@ class Objective:
     `labels` themselves, or ``float32 [N, C]`` where the objective learns them. Further arguments go to `setup`.
     """
 
+    prepared: float = 0.0  # seconds that networks trained beforehand took, now or when they went into the cache
+
     def __init__(self, train: Clips, labels: Tensor, network: Network, seed: int, device: torch.device, **options: Any):
         self.train, self.network, self.seed, self.device = train, network, seed, device
         self.labels = labels.to(device)

@@ -71,7 +71,8 @@ class StatisticsMatching(Objective):
             bn = sum(weight * term for weight, term in zip(weights, self.terms, strict=True))
             loss = ce + o.r_bn * bn
             gradient = torch.autograd.grad(loss, leaf)[0]
-            drawn.backward(gradient * self.mask(drawn.detach())[:, None, :, None, None])
+            self.factor = self.mask(drawn.detach())[:, None, :, None, None]
+            drawn.backward(gradient * self.factor if o.mask_on == "gradient" else gradient)
         parts = {"loss": loss, "cross_entropy": ce, "bn_statistics": bn}
         return {name: value.detach() for name, value in parts.items()}
 
@@ -105,6 +106,11 @@ class Recovery(Optimised):
         0.08, gt=0, le=1, description="least share of the area that a random resized crop keeps; 1: none"
     )
     mask: Literal["magnitude", "signed", "none"] = Field("magnitude", description="eq. 8; table 9's 'both'; no TSGF_O")
+    mask_on: Literal["gradient", "update"] = Field(
+        "gradient",
+        description="what the mask multiplies: the gradient (the paper's words, which Adam mostly undoes, since it divides "
+        "by the gradient's size), or the update that Adam makes of it; the same for SGD without momentum",
+    )
     epsilon: float = Field(0.5, description="upper bound of saliency, as a share of the clip's own range")
     window: Window = Field("linear", description="smoothing window of eq. 7")
     length: int = Field(3, ge=1, description="its length in frames")
@@ -129,6 +135,23 @@ class Recovery(Optimised):
         low, high = (-content.mean / content.std).view(shape), ((1 - content.mean) / content.std).view(shape)
         with torch.no_grad():
             content.clips.copy_(torch.maximum(torch.minimum(content.clips, high), low))
+
+    def updates(self, content: Pixels, objective: Objective) -> torch.optim.Optimizer:
+        """As every method's; where the mask is on the update, that is scaled, frame by frame."""
+        optimizer = super().updates(content, objective)
+        if self.mask_on == "update":
+            before = torch.empty_like(content.clips)
+
+            def keep(*_) -> None:
+                before.copy_(content.clips.detach())
+
+            def scale(*_) -> None:
+                with torch.no_grad():
+                    content.clips.copy_(torch.lerp(before, content.clips, objective.factor.expand_as(before)))
+
+            optimizer.register_step_pre_hook(keep)
+            optimizer.register_step_post_hook(scale)
+        return optimizer
 
     def teacher(self, train: Clips) -> Trained:
         """The teacher, trained on `train` by the one fit loop, or out of the cache."""
@@ -175,8 +198,9 @@ class TSGF(Recovery):
         order = torch.cat([self.batch(part).indices(train, ipc) for part in range(len(parts))])
         clips = torch.cat([part.content.clips.detach() for part in parts])[order.argsort()]
         teacher, labels = self.teacher(train), torch.arange(len(train.classes)).repeat_interleave(ipc)
+        recovery = sum(part.card["distill_seconds"] for part in parts)
         costs: dict[str, Any] = {
-            "distill_seconds": sum(part.card["distill_seconds"] for part in parts) + time.monotonic() - begun,
+            "distill_seconds": teacher.log.seconds + recovery + time.monotonic() - begun,
             "peak_memory_mb": max(part.card["peak_memory_mb"] for part in parts),
             "teacher_seconds": teacher.log.seconds,
         }
