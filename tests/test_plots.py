@@ -23,7 +23,8 @@ def df(tmp_path, monkeypatch):
         {
             "method": method, "dataset": "motions", "ipc": ipc, "protocol": "A", "student": "minic3d", "frames": 8,
             "size": 32, "epochs": 60, "seed": seed, "top1": 20 + 5 * (ipc or 12) + rng.normal(), "train_seconds": 2.0,
-            "distill_seconds": None if method == "full" else 1.5, "bytes_uint8": 1000 * (ipc or 40),
+            "distill_seconds": None if method == "full" else 1.5,
+            "peak_memory_mb": 300.0 + 100 * seed, "bytes_uint8": 1000 * (ipc or 40),
         }
         for method in ("full", "random", "herding", "tsgf[no_mask]")
         for ipc in ([None] if method == "full" else [1, 5])
@@ -42,11 +43,12 @@ ARRAYS = {
     ),
     "confusion": lambda: plots.confusion(np.eye(3) * 4 + 1, ["x", "y", "z"]),
     "losses": lambda: plots.losses({"total": [3, 2, 1], "bn": [1, 0.5, 0.2]}),
+    "curves": lambda: plots.curves([1, 5, 20], {"with": [[1, 2], [3, 4], [5]], "without": [[1], [2], [3]]}, "IPC"),
     "frame_sampling": lambda: plots.frame_sampling(40, [[0, 4, 8], [5, 9, 13]]),
     "class_counts": lambda: plots.class_counts([4, 5], [2, 3], ["x", "y"]),
     "layer_diagram": lambda: plots.layer_diagram(LAYERS, (3, 4, 32, 32)),
 }
-RECORDS = ["accuracy_by_method", "accuracy_by_ipc", "accuracy_by_bytes", "accuracy_by_time"]
+RECORDS = ["accuracy_by_method", "accuracy_by_ipc", "accuracy_by_bytes", "accuracy_by_time", "accuracy_by_cost"]
 
 
 @pytest.mark.parametrize("name", [*RECORDS, *ARRAYS])
@@ -134,6 +136,28 @@ def test__videos__play_inline():
 def test__table__escapes_and_leaves_empty():
     text = show.table(pd.DataFrame({"method": ["<b>"], "top1": [12.345], "auc": [None]})).data
     assert "&lt;b&gt;" in text and "12.3" in text and "None" not in text and "nan" not in text
+
+
+def test_accuracy_by_cost_draws_the_mean_time_and_an_area_of_memory(df):
+    df["peak_memory_mb"] = df["peak_memory_mb"].where(df["method"] != "herding", 150.0)
+    ax = plots.accuracy_by_cost(df).axes[0]
+    marks = [mark for mark in ax.collections if hasattr(mark, "get_sizes")]
+    places = [mark.get_offsets()[0] for mark in marks]
+    assert len(marks) == 6 and all(x == 1.5 for x, _ in places)
+    areas = {round(float(y), 6): float(mark.get_sizes()[0]) for (_, y), mark in zip(places, marks, strict=True)}
+    of = {
+        name: areas[round(df[(df["method"] == name) & (df["ipc"] == 5)]["top1"].mean(), 6)]
+        for name in ("random", "herding")
+    }
+    assert of["random"] / of["herding"] == pytest.approx(400 / 150)
+    with pytest.raises(VddError, match="peak memory"):
+        plots.accuracy_by_cost(df.assign(peak_memory_mb=None))
+
+
+def test_curves_take_names_in_their_order():
+    ax = plots.curves(["uniform", "hann"], {"tsgf": [[1, 3], [5, 5]]}, "window").axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["uniform", "hann"]
+    assert ax.lines[0].get_ydata().tolist() == [2, 5]
 
 
 def test_losses_are_smoothed_over_a_window():

@@ -167,6 +167,9 @@ def test_protocol_d_takes_tsgf_and_any_relabelled_set(tiny):
     quick = evaluation.protocol("D", epochs=2, batch_size=8)
     random = Random().distill(train, 1, 0)
     soft = relabel(random, method.teacher(train), 20.0)
+    taught = method.teacher(train).log.seconds
+    assert soft.card["distill_seconds"] == pytest.approx(random.card["distill_seconds"] + taught)
+    assert method.distill(train, 1, 0).card["distill_seconds"] > taught > 0  # the teacher counts
     for one in (method.distill(train, 1, 0), soft):
         row = evaluation.evaluate(one, test, quick, seeds=[0], network=STUDENT, device="cpu").rows[0]
         assert row["teacher"] == "minic3d_bn" and row["protocol"] == "D"

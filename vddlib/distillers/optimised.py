@@ -129,7 +129,11 @@ class Optimised(Distiller):
         what = f"{self.method} IPC {ipc} seed {seed}"
         values, seconds = self._optimise(folder, content, objective, train, seed, device, what)
         stored = self.finished(content, train).cpu()
-        facts = {"distill_seconds": seconds + objective.prepared, "peak_memory_mb": peak_memory(device), **objective.facts()}
+        facts = {
+            "distill_seconds": seconds + objective.prepared,
+            "peak_memory_mb": peak_memory(device),
+            **objective.facts(),
+        }
         targets = objective.targets.detach().cpu()
         DistilledSet(stored, labels, train.classes, self.card(train, ipc, seed, **facts), targets).save(
             folder, previews=False

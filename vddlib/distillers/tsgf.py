@@ -200,9 +200,8 @@ class TSGF(Recovery):
         teacher, labels = self.teacher(train), torch.arange(len(train.classes)).repeat_interleave(ipc)
         recovery = sum(part.card["distill_seconds"] for part in parts)
         costs: dict[str, Any] = {
-            "distill_seconds": teacher.log.seconds + recovery + time.monotonic() - begun,
+            "distill_seconds": recovery + time.monotonic() - begun,
             "peak_memory_mb": max(part.card["peak_memory_mb"] for part in parts),
-            "teacher_seconds": teacher.log.seconds,
         }
         made = DistilledSet(
             Pixels(clips, train.mean, train.std), labels, train.classes, self.card(train, ipc, seed, **costs)
@@ -218,11 +217,16 @@ class TSGF(Recovery):
 def relabel(distilled: DistilledSet, teacher: Trained, temperature: float, at_once: int = 64) -> DistilledSet:
     """The same clips with the teacher's soft labels, ``softmax(logits / temperature) float32 [N, C]``, for protocol D.
 
-    Works for any set, so that what the labels alone bring can be told apart (random clips under D).
+    Works for any set, so that what the labels alone bring can be told apart (random clips under D). The teacher's training
+    counts among the seconds of distillation, now or when it went into the cache.
     """
     model = teacher.model.eval()
     device = next(model.parameters()).device
     parts = torch.arange(len(distilled)).split(at_once)
     logits = torch.cat([model(distilled.batch(part)[0].to(device)).float().cpu() for part in parts])
     name = teacher.key["network"]["name"]
-    return distilled.with_targets(F.softmax(logits / temperature, 1), temperature=temperature, teacher=name)
+    seconds = (distilled.card.get("distill_seconds") or 0.0) + teacher.log.seconds
+    return distilled.with_targets(
+        F.softmax(logits / temperature, 1),
+        temperature=temperature, teacher=name, teacher_seconds=teacher.log.seconds, distill_seconds=seconds,
+    )  # fmt: skip

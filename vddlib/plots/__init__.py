@@ -1,22 +1,18 @@
-"""Figures of records: accuracy by method, IPC, stored bytes and time. Clips and networks are drawn in drawings.py.
+"""Figures, each a function that returns one: of records (accuracy.py), of clips, training and networks (drawings.py)."""
 
-Every function takes records (a data frame as `results.load` gives it) and returns a figure, which Jupyter shows as the
-last value of a cell; `save` writes it. Error bars are one sample standard deviation over seeds.
-"""
-
-import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
-
-from vddlib.errors import VddError
+from vddlib.plots.accuracy import (
+    accuracy_by_bytes,
+    accuracy_by_cost,
+    accuracy_by_ipc,
+    accuracy_by_method,
+    accuracy_by_time,
+)
 from vddlib.plots.drawings import (
     cases,
     chosen_in_plane,
     class_counts,
     confusion,
+    curves,
     evolution,
     filmstrip,
     frame_sampling,
@@ -24,11 +20,11 @@ from vddlib.plots.drawings import (
     losses,
     saliency,
 )
-from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, save, styled, tint
-from vddlib.results.schema import chance, display, method_rank
+from vddlib.plots.style import colour, marker, save
 
 __all__ = [
     "accuracy_by_bytes",
+    "accuracy_by_cost",
     "accuracy_by_ipc",
     "accuracy_by_method",
     "accuracy_by_time",
@@ -37,6 +33,7 @@ __all__ = [
     "class_counts",
     "colour",
     "confusion",
+    "curves",
     "evolution",
     "filmstrip",
     "frame_sampling",
@@ -46,210 +43,3 @@ __all__ = [
     "saliency",
     "save",
 ]
-
-METRIC_LABELS = {"top1": "top-1 (%)", "top5": "top-5 (%)", "auc": "macro AUC (%)", "f1": "macro F1 (%)"}
-BYTES_LABELS = {"bytes_float32": "as float32", "bytes_uint8": "as uint8", "bytes_video": "as encoded video"}
-PANEL = ["dataset", "protocol", "student", "frames", "size", "subset"]
-
-
-@styled
-def accuracy_by_method(df: pd.DataFrame, metric: str = "top1") -> Drawing:
-    """A panel per setting: a bar per method and IPC (mean ± std), a dot per seed, lines for full data and chance."""
-    panels = _panels(df, metric)
-    most = max(_compared(part)["method"].nunique() for _, part in panels)
-    ipcs = sorted(pd.concat([_compared(part)["ipc"] for _, part in panels]).fillna(0).unique())
-    columns = 1 if most > 8 else min(len(panels), 2)
-    rows = -(-len(panels) // columns)
-    fig = drawing(max(4.6, min(11, 1.2 + 0.75 * most)) * columns, 3.1 * rows + 0.3)
-    for place, (title, part) in enumerate(panels, 1):
-        ax = fig.add_subplot(rows, columns, place)
-        _bars(ax, _compared(part), metric, ipcs)
-        _finish(ax, title, part, metric)
-        ax.set_xlim(-0.6, max(most, 3) - 0.4)
-        ax.grid(axis="x", visible=False)
-    handles = [
-        Patch(fc=tint(GREY, _strength(i, len(ipcs))), ec=GREY, label=f"IPC {n}") for i, n in enumerate(ipcs) if n
-    ]
-    handles.append(Line2D([], [], marker="o", ls="", ms=3, mfc="white", mec=INK, mew=0.7, label="one seed"))
-    fig.legend(handles=handles, loc="outside upper right", ncols=len(handles), columnspacing=1.2)
-    return fig
-
-
-def _bars(ax: Axes, part: pd.DataFrame, metric: str, ipcs: list[int]) -> None:
-    methods = sorted(part["method"].unique(), key=lambda m: (method_rank(m), m))
-    width = 0.8 / len(ipcs)
-    for x, method in enumerate(methods):
-        for place, ipc in enumerate(ipcs):
-            values = part[(part["method"] == method) & (part["ipc"].fillna(0) == ipc)][metric].to_numpy(float)
-            if len(values):
-                at = x + (place - (len(ipcs) - 1) / 2) * width
-                fill = tint(colour(method), _strength(place, len(ipcs)))
-                ax.bar(at, values.mean(), width * 0.92, color=fill, edgecolor=colour(method), linewidth=0.7)
-                _error(ax, at, values.mean(), _std(values))
-                spread = np.linspace(-0.22, 0.22, len(values)) * min(width, 0.4) if len(values) > 1 else [0]
-                ax.plot(at + np.asarray(spread), values, "o", ms=3, mfc="white", mec=INK, mew=0.7, zorder=4)
-    ax.set_xticks(range(len(methods)), [display(m) for m in methods])
-    if len(methods) > 4:
-        ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
-
-
-@styled
-def accuracy_by_ipc(df: pd.DataFrame, metric: str = "top1") -> Drawing:
-    """A panel per setting: a line per method over clips per class, mean ± std."""
-
-    def draw(ax: Axes, part: pd.DataFrame) -> None:
-        ipcs = sorted(part["ipc"].dropna().unique()) or [1]
-        ax.set_xscale("log")
-        ax.set_xticks(ipcs, [str(ipc) for ipc in ipcs])
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xlim(min(ipcs) / 1.25, max(ipcs) * 1.25)
-        ax.set_xlabel("clips per class (IPC)")
-
-    return _curves(df, metric, [("ipc", draw)])
-
-
-@styled
-def accuracy_by_bytes(df: pd.DataFrame, metric: str = "top1", kinds: tuple[str, ...] = tuple(BYTES_LABELS)) -> Drawing:
-    """A row per setting, a panel per way of storing (float32, uint8, encoded video): accuracy over size in MB."""
-
-    def draw(kind: str):
-        return lambda ax, part: _log_axis(ax, f"stored {BYTES_LABELS[kind]} (MB, 10⁶ bytes)")
-
-    df = df.assign(**{kind: df[kind].astype("float64") / 1e6 for kind in kinds})
-    used = [kind for kind in kinds if df[kind].notna().any()]
-    return _curves(df, metric, [(kind, draw(kind)) for kind in used])
-
-
-@styled
-def accuracy_by_time(df: pd.DataFrame, metric: str = "top1") -> Drawing:
-    """A panel per setting: accuracy over seconds to distil the set and train one student on it."""
-    distil = df["distill_seconds"].where(df["method"] != "full", df["distill_seconds"].fillna(0))  # nothing to distil
-    df = df.assign(_seconds=distil + df["train_seconds"])
-    return _curves(df, metric, [("_seconds", lambda ax, part: _log_axis(ax, "distil and train one student (s)"))])
-
-
-def _curves(df: pd.DataFrame, metric: str, axes: list[tuple]) -> Drawing:
-    if not axes:
-        raise VddError("no record has a measured value on the x axis of this figure")
-    panels = _panels(df, metric)
-    columns = len(axes) if len(axes) > 1 else min(len(panels), 2)
-    rows = len(panels) if len(axes) > 1 else -(-len(panels) // columns)
-    methods = pd.concat([part["method"] for _, part in panels]).nunique()
-    fig = drawing(3.5 * columns + 1.5, max(3.0 * rows + 0.2, 0.19 * methods + 0.3))
-    seen: dict[str, Line2D] = {}
-    for number, (title, part) in enumerate(panels):
-        for place, (x, draw) in enumerate(axes):
-            ax = fig.add_subplot(rows, columns, number * len(axes) + place + 1)
-            for method, mine in part.groupby("method", sort=False):
-                if x != "ipc" or method != "full":
-                    _curve(ax, method, mine, x, metric, seen)
-            draw(ax, part)
-            _finish(ax, title if place == 0 else "", part, metric, label_full=x == "ipc")
-            ax.set_ylabel(METRIC_LABELS.get(metric, metric) if place == 0 else "")
-    order = sorted(seen, key=lambda m: (method_rank(m), m))
-    fig.legend(handles=[seen[m] for m in order], labels=[display(m) for m in order], loc="outside right center")
-    return fig
-
-
-def _curve(ax: Axes, method: str, rows: pd.DataFrame, x: str, metric: str, seen: dict[str, Line2D]) -> None:
-    rows = rows[rows[x].notna()]
-    if rows.empty:
-        return
-    groups = rows.groupby(rows["ipc"].fillna(0))
-    xs, means = groups[x].mean().astype(float), groups[metric].mean()
-    stds = groups[metric].std().fillna(0)
-    dashes = "" if method == "full" else "--" if "[" in method else "-"
-    style = {"color": colour(method), "marker": marker(method), "ls": dashes, "ms": 9 if method == "full" else 5.5}
-    style |= {"mec": "white", "mew": 0.5}
-    ax.errorbar(xs, means, yerr=stds, fmt="none", ecolor=colour(method), capsize=2.5, elinewidth=1)
-    ax.plot(xs, means, **style)
-    seen.setdefault(method, Line2D([], [], **style))
-
-
-def _panels(df: pd.DataFrame, metric: str) -> list[tuple[str, pd.DataFrame]]:
-    """(title, rows) per dataset, protocol, student and part; those with full data alone only if there are no others."""
-    if metric not in df or df[metric].notna().sum() == 0:
-        raise VddError(f"no record has a value in column '{metric}'")
-    df = df[df[metric].notna()]
-    keys = [c for c in PANEL if c in df]
-    parts = [part for _, part in df.groupby(keys, dropna=False, sort=False)]
-    rich = [part for part in parts if not (part["method"] == "full").all()] or parts
-    for part in rich:
-        _refuse_mixture(part)
-    titles = [_title(part.iloc[0]) for part in rich]
-    if len(set(titles)) < len(titles):  # several clip geometries
-        titles = [f"{t} · {p['frames'].iloc[0]}×{p['size'].iloc[0]}²" for t, p in zip(titles, rich, strict=True)]
-    return list(zip(titles, rich, strict=True))
-
-
-def _refuse_mixture(part: pd.DataFrame) -> None:
-    """A mean over different settings would mean nothing: say which column to choose from first."""
-    for column in (c for c in ("teacher", "epochs", "variant") if c in part):
-        several = part.groupby(["method", "ipc"], dropna=False)[column].nunique(dropna=False)
-        if (several > 1).any():
-            method = several[several > 1].index[0][0]
-            values = ", ".join(map(str, part.loc[part["method"] == method, column].unique()))
-            raise VddError(
-                f"'{method}' has several {column} in one panel ({values}): choose one, df[df.{column} == ...]"
-            )
-
-
-def _title(row: pd.Series) -> str:
-    names = [display(row["dataset"]), row.get("subset", ""), f"protocol {row['protocol']}"]
-    student = display(row["student"])
-    apart = "\n" if len(student) > 16 else " · "  # options of a network need a line of their own
-    return " · ".join(name for name in names if name) + apart + student
-
-
-def _compared(part: pd.DataFrame) -> pd.DataFrame:
-    """The rows to draw as bars: full data is a line, unless there is nothing else."""
-    others = part[part["method"] != "full"]
-    return part if others.empty else others
-
-
-def _finish(ax: Axes, title: str, part: pd.DataFrame, metric: str, label_full: bool = True) -> None:
-    """Title, axis from zero, and the lines that give an accuracy its meaning: full data and chance."""
-    full = part[part["method"] == "full"][metric]
-    guess = {"top1": chance(part["dataset"].iloc[0]), "auc": 50.0}.get(metric)
-    top = max(part[metric].max() * 1.08, (guess or 0) * 1.3)
-    ax.set_ylim(0, min(top, 104))
-    if len(full) and label_full:
-        ax.axhspan(full.mean() - _std(full), full.mean() + _std(full), color="#000000", alpha=0.08, lw=0)
-        _line(ax, full.mean(), "full data", "-")
-    if guess:
-        _line(ax, guess, "chance", ":")
-    ax.set_ylabel(METRIC_LABELS.get(metric, metric))
-    ax.set_title(title)
-
-
-def _line(ax: Axes, y: float, text: str, dashes: str) -> None:
-    ax.axhline(y, color=INK, lw=0.9, ls=dashes, zorder=1.5)
-    ax.annotate(
-        f"{text}\n{y:.1f}", (1, y), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-        ha="left", va="center", fontsize=7, color=INK, annotation_clip=False,
-    )  # fmt: skip
-
-
-def _log_axis(ax: Axes, label: str) -> None:
-    ax.set_xscale("log")
-    ax.margins(x=0.12)
-    low, high = ax.get_xlim()
-    near = high / low < 50  # under two decades, powers of ten alone would leave one label or none
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel(label)
-
-
-def _error(ax: Axes, x: float, y: float, std: float) -> None:
-    if std > 0:
-        ax.errorbar(x, y, yerr=std, color=INK, capsize=2.5, elinewidth=1, capthick=1, zorder=3)
-
-
-def _std(values) -> float:
-    """Sample standard deviation; 0 (no bar) for one value."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def _strength(place: int, count: int) -> float:
-    return 0.75 if count == 1 else 0.35 + 0.5 * place / (count - 1)

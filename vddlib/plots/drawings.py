@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.patches import Polygon
+from matplotlib.ticker import NullLocator
 
 from vddlib.errors import VddError
 from vddlib.plots.style import GREY, INK, SPLITS, Drawing, colour, drawing, styled, tint
@@ -200,6 +201,34 @@ def cases(names: Sequence[str], values: Sequence[Sequence[float]], label: str = 
     ax.set_xlim(left=0)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(label)
+    return fig
+
+
+@styled
+def curves(
+    x: Sequence[float], series: Mapping[str, Sequence[Sequence[float]]], x_label: str, label: str = "top-1 (%)"
+) -> Drawing:
+    """A line per name over `x` (numbers, or names in their order), mean ± std of the values (seeds) at each place."""
+    fig = drawing(5.4, 3.0)
+    ax = fig.add_subplot()
+    numbers = all(isinstance(value, int | float) for value in x)
+    places = list(x) if numbers else list(range(len(x)))
+    for number, (name, values) in enumerate(series.items()):
+        means = [float(np.mean(some)) for some in values]
+        spreads = [float(np.std(some, ddof=1)) if len(some) > 1 else 0.0 for some in values]
+        shade = LINES[number % len(LINES)]
+        ax.errorbar(
+            places, means, yerr=spreads, fmt="o-", color=shade, mec="white", capsize=2.5, elinewidth=1, label=name
+        )
+    if numbers and min(x) > 0 and max(x) / min(x) >= 10:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(places, [f"{value:g}" if numbers else str(value) for value in x])
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(label)
+    if len(series) > 1:
+        fig.legend(loc="outside right center")
     return fig
 
 
