@@ -1,0 +1,51 @@
+"""The papers' parameters run: 16 frames of 112x112, the published network, every other value as it stands, on made videos.
+
+Only what takes the time is cut: the dataset, iterations, epochs, experts and seeds.
+"""
+
+import csv
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, write_ucf
+from vddlib.run import notebook_parameters, run
+
+SHORT = {
+    "iterations": 2, "experts": 1, "max_start_epoch": 1, "syn_steps": 2, "pool": 2, "teacher_epochs": 1,
+    "embedding_epochs": 1, "epochs": 1, "hard_epochs": 1, "seeds": [0], "single_frame_classes": [],
+}  # fmt: skip
+PAPER = {
+    "02_students_and_full_data": "miniucf",
+    "03_coresets": "miniucf_ipc1",
+    "04_dm": "miniucf_ipc1",
+    "05_static_dc": "miniucf_ipc1",
+    "06_mtt": "miniucf_ipc1",
+    "07_frepo": "miniucf_ipc1",
+    "11_tsgf": "miniucf_ipc1",
+    "12_tsgf_ablations": "labels_ipc1",
+}
+
+
+@pytest.fixture(scope="module")
+def two_classes(tmp_path_factory):
+    """Two classes of three training videos and one test video, long enough for 16 frames at stride 4."""
+    return write_ucf(tmp_path_factory.mktemp("paper") / "two", train=3, test=1, classes=("Red", "Green"))
+
+
+@pytest.mark.parametrize("notebook", PAPER)
+def test_the_papers_parameters_run(notebook, two_classes, tmp_path):
+    source = ROOT / "notebooks" / f"{notebook}.ipynb"
+    given = yaml.safe_load((ROOT / "params" / "paper" / notebook / f"{PAPER[notebook]}.yaml").read_text())
+    assert (given["frames"], given["size"]) == (16, 112)
+    declared = notebook_parameters(source)
+    short = {name: value for name, value in SHORT.items() if name in declared}
+    if "method" in given:
+        short["method"] = given["method"] | {"iterations": 2}
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump(given | short | {"dataset": str(two_classes)}))
+    made = run(source, params, tmp_path / "runs" / "out.ipynb", quiet=True)
+    rows = list(csv.DictReader(made.with_suffix(".csv").open()))
+    assert rows and all((row["frames"], row["size"]) == ("16", "112") for row in rows)
+    assert {row["student"] for row in rows} <= {"minic3d", "minic3d_bn"}
+    assert all(0 <= float(row["top1"]) <= 100 for row in rows)
