@@ -8,9 +8,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks.matching import RATIOS, SIZES, STAGES, Bare, Case, Loop, app, kept
+from benchmarks.matching import PER_CLIP, RATIOS, SIZES, STAGES, Bare, Case, Loop, app, kept
 from vddlib.datasets.clips import load
-from vddlib.distillers import DM
+from vddlib.distillers import DM, TSGF
 from vddlib.errors import VddError
 from vddlib.models.minic3d import MiniC3D
 
@@ -31,24 +31,28 @@ def run(tiny_root, tmp_path):
     return call
 
 
-def test_two_methods_give_a_row_each_and_shares_of_100_percent(run, tmp_path):
-    result = run("--method", "dm", "--method", "mtt")
+def test_methods_give_a_row_each_and_shares_of_100_percent(run, tmp_path):
+    result = run("--method", "dm", "--method", "mtt", "--method", "tsgf")
     assert result.exit_code == 0
     table = pd.read_csv(tmp_path / "matching_cpu.csv")
-    assert list(table) == ["size", "method", "iterations", "ms", "CPU ms", *SHARES, "peak MB", *RATIOS]
-    assert list(table["method"]) == ["dm", "mtt"] and set(table["size"]) == {"small"}
+    assert list(table) == ["size", "method", "iterations", "ms", "CPU ms", *SHARES, "peak MB", *PER_CLIP, *RATIOS]
+    assert list(table["method"]) == ["dm", "mtt", "tsgf"] and set(table["size"]) == {"small"}
     assert table[SHARES].sum(axis=1).to_numpy() == pytest.approx(100) and (table[SHARES] >= 0).all(axis=None)
     assert (table[["ms", "CPU ms", "peak MB"]] > 0).all(axis=None)
-    assert table[[*RATIOS]].notna().to_numpy().tolist() == [[True, True], [False, False]]
+    assert table[[*RATIOS]].notna().to_numpy().tolist() == [[True, True], [False, False], [False, False]]
     by_method = table.set_index("method")
     assert (by_method.loc["dm", ["data %", "real %", "synthetic %"]] > 0).all()
     assert by_method.loc["mtt", "real %"] == 0 and by_method.loc["mtt", "synthetic %"] > 0
+    assert by_method.loc["tsgf", "real %"] == 0 and by_method.loc["tsgf", "synthetic %"] > 0
+    tsgf = table.iloc[2]  # three classes, one clip each
+    assert tsgf["s per clip"] == pytest.approx(tsgf["ms"] / 1000 * TSGF().iterations / 3, rel=0.02)
+    assert tsgf["MB per clip"] == pytest.approx(tsgf["peak MB"] / 3, abs=0.02)
     text = (tmp_path / "matching_cpu.md").read_text()
     assert text in result.output and "3 classes, IPC 1" in text and "2 real clips per class, 1 student steps" in text
     facts = json.loads((tmp_path / "matching_cpu.json").read_text())
     assert facts["device"] and facts["lock_sha256"] and {"commit", "dirty", "packages"} <= set(facts)
     here = facts["conditions"]
-    assert here["threads"] == 1 and len(kept(tmp_path, "matching_cpu", here)) == 2
+    assert here["threads"] == 1 and len(kept(tmp_path, "matching_cpu", here)) == 3
     assert kept(tmp_path, "matching_cpu", here | {"threads": 2}) == []
 
 
