@@ -76,6 +76,15 @@ PROTOCOLS: dict[str, Protocol] = {
             test_redraw=True,
         ),
         Protocol(
+            name="A-regions",
+            source="OptDistill's section 4.4: tiles of a mosaic, each with its own soft label",
+            labels="soft",
+            recipe=_A,
+            test_passes=3,
+            test_redraw=True,
+            unstated="the teacher of the labels and their temperature; here the scorer, and 1",
+        ),
+        Protocol(
             name="B",
             source="IDTD",
             augmentation=("temporal_crop",),

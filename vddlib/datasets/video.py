@@ -119,6 +119,16 @@ def decode(path: Path, indices: Sequence[int]) -> np.ndarray:
     return np.stack([found[int(i)] for i in indices])
 
 
+def decode_bytes(data: bytes) -> np.ndarray:
+    """All frames ``uint8 [T, H, W, 3]`` of an encoded video in memory, in order. Raises BrokenVideo."""
+    decord = _decord()
+    try:
+        reader = decord.VideoReader(io.BytesIO(data), ctx=decord.cpu(0), num_threads=1)
+        return np.stack([reader.next().asnumpy() for _ in range(len(reader))])
+    except Exception as error:
+        raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({_first_line(error)})") from None
+
+
 def seek_is_exact(path: Path, samples: int = 16) -> bool:
     """Whether random access gives the very frames that decoding in order gives, at `samples` places, jumping about.
 

@@ -9,6 +9,7 @@ from vddlib.distillers.full import Full
 from vddlib.distillers.herding import Herding
 from vddlib.distillers.kcenter import KCenter
 from vddlib.distillers.mtt import MTT
+from vddlib.distillers.optdistill import Mosaics, OptDistill
 from vddlib.distillers.optimised import Optimised
 from vddlib.distillers.pixels import Pixels, Stills
 from vddlib.distillers.random import Random
@@ -17,11 +18,12 @@ from vddlib.errors import unknown
 
 __all__ = [
     "DC", "DISTILLERS", "DM", "MTT", "TSGF", "DistilledSet", "Distiller", "FRePo", "Full", "FullSet", "Herding", "KCenter",
-    "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "Stored", "build", "relabel", "static_memory",
+    "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "Stored", "build", "relabel",
+    "static_memory",
 ]  # fmt: skip
 
 DISTILLERS: dict[str, type[Distiller]] = {
-    kind.method: kind for kind in (Full, Random, Herding, KCenter, DM, DC, StaticDC, MTT, FRePo, TSGF)
+    kind.method: kind for kind in (Full, Random, Herding, KCenter, DM, DC, StaticDC, MTT, FRePo, TSGF, OptDistill)
 }
 
 

@@ -1,0 +1,68 @@
+"""Choosing segments and laying them out as mosaics (OptDistill, sections 4.3, 4.4 and 5.1, step 4)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from torch import Generator, randperm
+
+from vddlib.errors import VddError
+
+
+class Segment(BaseModel):
+    """A crop that may enter a mosaic: its file, the video it is from, its number of frames and its score."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    video: str
+    frames: int
+    score: float
+
+
+def choose(
+    segments: Sequence[Segment],
+    wanted: int,
+    generator: Generator,
+    *,
+    top_k: int = 0,
+    threshold: float | None = None,
+    one_per_video: bool = False,
+) -> list[Segment]:
+    """`wanted` segments of one class, shortest first.
+
+    Those of the `top_k` highest scores (0: `wanted`) that are not below `threshold`; of more, `wanted` are drawn at random
+    (section 4.4). `one_per_video` keeps the best segment of each video (section 4.3). Equal scores fall back on the files'
+    names, so that the choice does not depend on their order. Raises VddError where too few are left.
+    """
+    best = sorted(segments, key=lambda one: (-one.score, one.file))
+    if one_per_video:
+        firsts: dict[str, Segment] = {}
+        for one in best:
+            firsts.setdefault(one.video, one)
+        best = list(firsts.values())
+    best = [one for one in best if threshold is None or one.score >= threshold]
+    best = best[: max(top_k or wanted, wanted)]
+    if len(best) < wanted:
+        raise VddError(f"{len(best)} usable segments where {wanted} are needed")
+    if len(best) > wanted:
+        best = [best[i] for i in sorted(randperm(len(best), generator=generator)[:wanted].tolist())]
+    return sorted(best, key=lambda one: (one.frames, -one.score, one.file))
+
+
+def speed_up(frames: np.ndarray, length: int) -> np.ndarray:
+    """`length` of ``frames [T, ...]``, evenly, from the first on: a segment of T frames shown T / length times as fast."""
+    if not 1 <= length <= len(frames):
+        raise VddError(f"{len(frames)} frames cannot be sped up to {length}")
+    return frames[np.arange(length) * len(frames) // length]
+
+
+def mosaic(segments: Sequence[np.ndarray]) -> np.ndarray:
+    """N x N segments ``uint8 [T_i, h, w, 3]`` as one video ``uint8 [min T_i, N h, N w, 3]``, row after row."""
+    side = round(len(segments) ** 0.5)
+    if side * side != len(segments):
+        raise VddError(f"{len(segments)} segments do not fill a square")
+    shortest = min(len(one) for one in segments)
+    even = [speed_up(one, shortest) for one in segments]
+    rows = [np.concatenate(even[side * row : side * (row + 1)], axis=2) for row in range(side)]
+    return np.concatenate(rows, axis=1)

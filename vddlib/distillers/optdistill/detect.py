@@ -1,0 +1,142 @@
+"""What to follow: boxes in the first frame, by YOLO (through ultralytics) or by motion alone."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from vddlib import artifacts
+from vddlib.datasets import video
+from vddlib.errors import VddError
+from vddlib.provenance import file_sha256
+
+ANY = "*"  # a label that every wish accepts: motion has no names
+
+
+class Found(BaseModel):
+    """One detection: ``box`` (x, y, width, height) in pixels of the frame, its label and confidence (0 to 1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    box: tuple[float, float, float, float]
+    label: str
+    confidence: float
+
+
+class Yolo(BaseModel):
+    """A YOLO network by ultralytics, on the first frame."""
+
+    model_config = ConfigDict(frozen=True)
+
+    weights: str
+    confidence: float = 0.25
+    frames: int = 1
+
+    def __call__(self, frames: np.ndarray) -> list[Found]:
+        """Boxes in the first of ``frames uint8 [T, H, W, 3]``, most confident first."""
+        result = _yolo(self.weights).predict(
+            np.ascontiguousarray(frames[0][..., ::-1]), conf=self.confidence, verbose=False, imgsz=640
+        )[0]
+        boxes = result.boxes.cpu().numpy()
+        return [
+            Found(box=(x0, y0, x1 - x0, y1 - y0), label=result.names[int(kind)], confidence=float(sure))
+            for (x0, y0, x1, y1), kind, sure in zip(boxes.xyxy.tolist(), boxes.cls, boxes.conf, strict=True)
+        ]
+
+    def key(self) -> dict[str, Any]:
+        """What the boxes depend on: the bytes of the weights where they are here, their name else."""
+        path = Path(self.weights)
+        return {
+            "weights": file_sha256(path) if path.is_file() else self.weights,
+            "confidence": self.confidence,
+            "ultralytics": _version("ultralytics"),
+        }
+
+
+class Motion(BaseModel):
+    """Where the first frames differ: needs no weights, and knows no labels. For still cameras."""
+
+    model_config = ConfigDict(frozen=True)
+
+    frames: int = 3
+    least: float = 0.002  # share of the frame that a box must cover
+
+    def __call__(self, frames: np.ndarray) -> list[Found]:
+        """Connected regions that change between the first frame and the others, the one that changes most first."""
+        import cv2
+
+        height, width = frames.shape[1:3]
+        grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]).astype(np.float32)
+        change = np.abs(grey[1:] - grey[0]).max(0)
+        level = max(10.0, 4 * float(change.mean()))  # noise of a camera stays below ten of 255
+        gap = round(min(width, height) / 4) | 1  # an even surface changes at its two edges only: close what is between
+        moving = cv2.morphologyEx((change > level).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8))
+        count, regions, stats, _ = cv2.connectedComponentsWithStats(moving)
+        energy = np.bincount(regions.ravel(), change.ravel(), count)
+        found = [
+            Found(box=tuple(map(float, stats[i, :4])), label=ANY, confidence=float(energy[i] / energy[1:].sum()))
+            for i in range(1, count)
+            if stats[i, cv2.CC_STAT_AREA] >= self.least * width * height
+        ]
+        return sorted(found, key=lambda one: -one.confidence)
+
+    def key(self) -> dict[str, Any]:
+        """What the boxes depend on."""
+        return {"motion": self.model_dump()}
+
+
+Detector = Yolo | Motion
+
+
+def detector(name: str, confidence: float = 0.25) -> Detector:
+    """'motion', the path of a weights file, a file in ``$VDD_WEIGHTS``, or a name that ultralytics fetches (yolov5su.pt)."""
+    if name == "motion":
+        return Motion()
+    nearby = Path(os.environ.get("VDD_WEIGHTS", ".")) / name
+    path = next((str(p) for p in (Path(name), nearby) if p.is_file()), name)
+    if path == name and not Path(name).is_file() and (os.sep in name or Path(name).suffix not in (".pt", ".onnx")):
+        raise VddError(
+            f"{name}: no such weights; name a file, a model that ultralytics fetches (yolov5su.pt), or 'motion'"
+        )
+    return Yolo(weights=path, confidence=confidence)
+
+
+def detect(path: Path, by: Detector) -> dict[str, Any]:
+    """Detections in one video, as plain JSON: its size and what was found. Raises BrokenVideo."""
+    frames = np.stack([frame for _, frame in zip(range(by.frames), video.stream(path), strict=False)])
+    found = by(frames) if len(frames) >= by.frames else []
+    return {"size": [frames.shape[2], frames.shape[1]], "found": [one.model_dump(mode="json") for one in found]}
+
+
+@lru_cache(maxsize=1)
+def _yolo(weights: str):
+    """The network, loaded once per process. Ultralytics neither reports, nor installs, nor asks the network for a file
+    that is here; its settings lie in the cache and not in the user's home."""
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(artifacts.folder() / "ultralytics"))
+    if Path(weights).is_file():
+        os.environ.setdefault("YOLO_OFFLINE", "true")
+    Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
+    from ultralytics import YOLO
+    from ultralytics.utils import SETTINGS
+
+    if SETTINGS.get("sync"):
+        SETTINGS.update({"sync": False})
+    from ultralytics.utils.events import events
+
+    events.enabled = False
+    try:
+        return YOLO(weights, task="detect")
+    except Exception as error:
+        raise VddError(
+            f"{weights}: ultralytics cannot load these weights ({str(error).splitlines()[0][:150]})"
+        ) from None
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)

@@ -1,0 +1,330 @@
+"""OptDistill: real segments, found, followed, scored and tiled. Nothing is optimised."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from vddlib import artifacts, seeding
+from vddlib.datasets import video
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.base import Distiller
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.optdistill.boxes import Box, inside
+from vddlib.distillers.optdistill.compose import Segment, choose, mosaic
+from vddlib.distillers.optdistill.detect import ANY, Detector, detect, detector
+from vddlib.distillers.optdistill.mosaics import Mosaics
+from vddlib.distillers.optdistill.score import Kinetics, Score, Teacher, score
+from vddlib.distillers.optdistill.stages import Job, Stage
+from vddlib.distillers.optdistill.track import Lost, crops, track
+from vddlib.errors import VddError
+from vddlib.progress import say
+from vddlib.progress import track as progress
+from vddlib.students import Network, Trained, conditions, trained
+from vddlib.training import Recipe, peak_memory, pick_device
+
+_CODE = tuple(
+    f"vddlib.distillers.optdistill.{name}" for name in ("boxes", "detect", "track", "score", "compose", "mosaics")
+)
+
+
+class Prepared(NamedTuple):
+    """Segments by class, before any is scored, and how many videos came to what."""
+
+    segments: list[list[Segment]]
+    counts: dict[str, int]
+    seconds: float
+
+
+class OptDistill(Distiller):
+    """Detect on the first frame, track, crop, score, take the best of each class, tile them N x N.
+
+    The stages keep a file per video in the cache: an interrupted run goes on, `prepare(shard=)` runs on many machines.
+    Defaults are the paper's section 5.1, where it states them.
+    """
+
+    method: ClassVar[str] = "optdistill"
+
+    detector: str = Field("yolov5su.pt", description="weights for ultralytics (a name or a path), or 'motion'")
+    confidence: float = Field(0.25, ge=0, le=1, description="least confidence of a detection")
+    wanted: dict[str, list[str]] = Field(
+        {"*": ["person"]}, description="labels to look for, by class of the dataset; '*': all other classes"
+    )
+    boxes: int = Field(3, ge=1, description="detections followed per video, drawn at random")
+    fallback: Literal["skip", "centre"] = Field("skip", description="a video without a detection: none, or its middle")
+    segments: Literal["crops", "frames"] = Field("crops", description="'frames': whole frames, nothing is detected")
+    longest: int = Field(0, ge=0, description="frames followed per video; 0: all")
+    lost: Lost = Field("drop", description="frames where the tracker lost its target")
+    preselect: int = Field(0, ge=0, description="videos per class looked at, drawn at random; 0: all (section 4.3)")
+    side: int = Field(2, ge=1, description="N: tiles along a side of a distilled video")
+    width: int = Field(320, ge=16, description="W of a distilled video, in pixels")
+    height: int = Field(240, ge=16, description="H of it")
+    fps: float = Field(25.0, gt=0, description="of it")
+    quality: int = Field(23, ge=0, le=51, description="CRF of H.264 it is stored with")
+    score: Score = Field("confidence", description="of the likeliest class, minus the loss of the true one, or random")
+    scorer: Literal["teacher", "r3d_18"] = Field(
+        "teacher", description="trained on the train split, or on Kinetics-400"
+    )
+    top_k: int = Field(0, ge=0, description="segments of the best scores to draw from; 0: as many as are needed")
+    threshold: float | None = Field(None, description="least score of a segment")
+    one_per_video: bool = Field(False, description="only the best segment of each video (section 4.3)")
+    network: Network = Field(default_factory=Network, description="architecture of the teacher")
+    teacher_recipe: Recipe = Field(Recipe(), description="how it is trained")
+    teacher_seed: int = Field(0, ge=0, description="its seed; one teacher scores for all sets")
+    device: str = Field("auto", exclude=True)
+    workers: int | None = Field(
+        None, exclude=True, description="processes that detect, track and decode; none: all cores"
+    )
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Width and height of one tile."""
+        return self.width // self.side, self.height // self.side
+
+    def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
+        """`ipc` mosaics per class, with hard labels. Raises VddError where a class has too few segments."""
+        if train.geometry.sampling != "stride":
+            raise VddError("optdistill draws clips from its videos at a stride; this geometry samples otherwise")
+        key = {
+            "method": self.method, "params": self.model_dump(mode="json"), "detector": self._detector().key(),
+            "train": train.state(), "ipc": ipc, "seed": seed,
+            **conditions(pick_device(self.device), __name__, *_CODE, "vddlib.distillers.distilled"),
+        }  # fmt: skip
+        return DistilledSet.load(artifacts.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed)))
+
+    def regions(self, made: DistilledSet) -> DistilledSet:
+        """The same stored videos, drawn tile by tile (N x N clips each), for region labels (section 4.4): `relabel` it."""
+        content = made.content.tiles()
+        labels = made.labels.repeat_interleave(content.parts)
+        return DistilledSet(content, labels, made.classes, {**made.card, "drawn": "tiles"})
+
+    def teacher(self, train: Clips) -> Trained:
+        """The network that scores segments and labels tiles."""
+        return trained(
+            train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=pick_device(self.device), flip=True,
+            what="teacher",
+        )  # fmt: skip
+
+    def _detector(self) -> Detector:
+        return detector(self.detector, self.confidence)
+
+    # --- stages ---------------------------------------------------------------------------------------------------------
+
+    def prepare(self, train: Clips, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
+        """Detect, track and crop the videos of a shard (which, of how many), for sets of any `ipc`, this seed and tile."""
+        which, count = shard
+        if not 0 <= which < count:
+            raise VddError(f"optdistill: shard {which} of {count} does not exist; they count from 0")
+        videos = self.candidates(train, seed)[which::count]
+        if self.segments == "crops":
+            stage, jobs = self._detect(train, videos)
+            stage.run(jobs, partial(_detect, by=self._detector()), self.workers)
+            stage, jobs = self._track(train, videos, seed)
+            stage.run(jobs, partial(_track, longest=self.longest), self.workers)
+        stage, jobs = self._crop(train, videos, seed)
+        stage.run(jobs, partial(_crop, size=self.tile, lost=self.lost, longest=self.longest), self.workers)
+
+    def candidates(self, train: Clips, seed: int) -> list[int]:
+        """Videos that are looked at: all, or `preselect` of each class."""
+        chosen = []
+        for label in range(len(train.classes)):
+            members = train.of_class(label)
+            order = torch.randperm(len(members), generator=seeding.generator("preselect", seed, label))
+            chosen += sorted(members[order[: self.preselect or None]].tolist())
+        return chosen
+
+    def _detect(self, train: Clips, videos: list[int]) -> tuple[Stage, list[Job]]:
+        key = {"dataset": train.fingerprint, **self._detector().key(), "code": _code("detect")}
+        return Stage("detect", key), [Job(train.name(i), str(train.path(i))) for i in videos]
+
+    def _track(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
+        key = {"dataset": train.fingerprint, "longest": self.longest, "code": _code("track", "boxes")}
+        stage, jobs = self._detect(train, videos)
+        chosen = [
+            self.chosen(train, i, found, seed) for i, found in zip(videos, stage.results(jobs), strict=True) if found
+        ]
+        there = [i for i, found in zip(videos, stage.results(jobs), strict=True) if found]
+        wanted = [
+            Job(train.name(i), str(train.path(i)), boxes) for i, boxes in zip(there, chosen, strict=True) if boxes
+        ]
+        return Stage("track", key), wanted
+
+    def chosen(self, train: Clips, i: int, detected: dict[str, Any], seed: int) -> list[Box]:
+        """The boxes to follow in video `i`: of the wanted labels, at most `boxes`, drawn by the seed and the video."""
+        name, (width, height) = train.classes[int(train.labels[i])], detected["size"]
+        wanted = self.wanted.get(name, self.wanted.get("*", []))
+        fitting = [one["box"] for one in detected["found"] if one["label"] in (*wanted, ANY)]
+        found = [box for box in (inside(tuple(box), width, height) for box in fitting) if box]
+        if not found and self.fallback == "centre":
+            return [(width / 4, height / 4, width / 2, height / 2)]
+        order = torch.randperm(len(found), generator=seeding.generator("boxes", seed, train.name(i)))
+        return [found[place] for place in order[: self.boxes].tolist()]
+
+    def _crop(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
+        code = _code("track", "boxes")
+        key = {
+            "dataset": train.fingerprint,
+            "tile": self.tile,
+            "lost": self.lost,
+            "longest": self.longest,
+            "code": code,
+        }
+        if self.segments == "frames":
+            return Stage("crop", key), [Job(train.name(i), str(train.path(i))) for i in videos]
+        stage, jobs = self._track(train, videos, seed)
+        tracked = zip(jobs, stage.results(jobs), strict=True)
+        return Stage("crop", key), [Job(job.name, job.path, found["paths"]) for job, found in tracked if found]
+
+    def gather(self, train: Clips, seed: int = 0) -> Prepared:
+        """The segments that `prepare` made. Raises VddError where a shard is missing."""
+        videos = self.candidates(train, seed)
+        label = {train.name(i): int(train.labels[i]) for i in videos}
+        segments: list[list[Segment]] = [[] for _ in train.classes]
+        counts, seconds = {"videos": len(videos)}, 0.0
+        if self.segments == "crops":
+            for stage, jobs in (self._detect(train, videos), self._track(train, videos, seed)):
+                results = stage.results(jobs)
+                seconds += sum(found["seconds"] for found in results if found)
+                counts |= {f"{stage.name}ed": sum(map(bool, results)), f"{stage.name} failed": results.count(None)}
+            counts["no detection"] = counts["detected"] - len(jobs)
+        stage, jobs = self._crop(train, videos, seed)
+        short = 0
+        for job, found in zip(jobs, stage.results(jobs), strict=True):
+            seconds += found["seconds"] if found else 0
+            for number, frames in enumerate(found["frames"] if found else []):
+                if frames < train.geometry.frames:
+                    short += 1
+                    continue
+                file = stage.place(job, f".{number}.mp4")
+                segments[label[job.name]].append(Segment(file=str(file), video=job.name, frames=frames, score=0.0))
+        counts |= {"segments": sum(map(len, segments)), "too short": short}
+        return Prepared(segments, counts, seconds)
+
+    def scored(self, train: Clips, segments: list[list[Segment]], seed: int) -> list[list[Segment]]:
+        """The same segments with their scores."""
+        if self.score == "random":
+            draws = [
+                torch.rand(len(some), generator=seeding.generator("scores", seed, c)) for c, some in enumerate(segments)
+            ]
+            return [
+                [one.model_copy(update={"score": float(u)}) for one, u in zip(some, us, strict=True)]
+                for some, us in zip(segments, draws, strict=True)
+            ]
+        by = self._scorer(train)
+        if self.score == "loss" and by.classes is None:
+            raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
+        flat = [(one, label) for label, some in enumerate(segments) for one in some]
+        stage = Stage("score", {"scorer": by.about, "geometry": train.geometry.model_dump(), "code": _code("score")})
+        jobs = [Job(f"{_stage_of(one)}/{Path(one.file).name}", one.file) for one, _ in flat]
+        _judge(stage, jobs, by)
+        logits = torch.tensor([found["logits"] for found in stage.results(jobs)])
+        scores = score(logits, torch.tensor([label for _, label in flat]), self.score).tolist()
+        out: list[list[Segment]] = [[] for _ in segments]
+        for (one, label), value in zip(flat, scores, strict=True):
+            out[label].append(one.model_copy(update={"score": value}))
+        return out
+
+    def _scorer(self, train: Clips) -> Teacher | Kinetics:
+        if self.scorer == "r3d_18":
+            return Kinetics(pick_device(self.device))
+        teacher = self.teacher(train)
+        return Teacher(teacher.model, train, teacher.key)
+
+    # --- the set --------------------------------------------------------------------------------------------------------
+
+    def select(self, train: Clips, ipc: int, seed: int = 0) -> tuple[list[list[Segment]], Prepared]:
+        """The segments of every class that the mosaics are made of, shortest first, and what they were chosen from."""
+        self.prepare(train, seed)
+        prepared = self.gather(train, seed)
+        chosen = []
+        for label, some in enumerate(self.scored(train, prepared.segments, seed)):
+            stream = seeding.generator("mosaics", seed, label)
+            limits = {"top_k": self.top_k, "threshold": self.threshold, "one_per_video": self.one_per_video}
+            try:
+                chosen.append(choose(some, self.side**2 * ipc, stream, **limits))
+            except VddError as error:
+                raise VddError(
+                    f"optdistill, class {train.classes[label]}: {error}; lower ipc or side, look at more videos or boxes, "
+                    f"or set fallback to 'centre'"
+                ) from None
+        return chosen, prepared
+
+    def _make(self, folder: Path, train: Clips, ipc: int, seed: int) -> None:
+        device = pick_device(self.device)
+        chosen, prepared = self.select(train, ipc, seed)
+        begun = time.monotonic()
+        videos, lengths, size = [], [], self.side**2
+        groups = [some[first : first + size] for some in chosen for first in range(0, len(some), size)]
+        for group in progress(groups, "compose"):
+            frames = mosaic([_frames(one.file) for one in group])
+            videos.append(video.encode_bytes(frames, self.fps, self.quality))
+            lengths.append(len(frames))
+        high, wide = frames.shape[1:3]
+        content = Mosaics.of(videos, lengths, (wide, high), self.side, train.geometry, train.mean, train.std)
+        seconds = prepared.seconds + time.monotonic() - begun
+        if self.score != "random" and self.scorer == "teacher":
+            seconds += self.teacher(train).log.seconds
+        facts = {
+            "distill_seconds": seconds, "peak_memory_mb": peak_memory(device), "counts": prepared.counts,
+            "segments": [[one.model_dump(mode="json") | {"file": Path(one.file).name} for one in g] for g in groups],
+        }  # fmt: skip
+        say(f"optdistill IPC {ipc} seed {seed}: " + ", ".join(f"{n} {what}" for what, n in prepared.counts.items()))
+        labels = torch.arange(len(train.classes)).repeat_interleave(ipc)
+        DistilledSet(content, labels, train.classes, self.card(train, ipc, seed, **facts)).save(folder, previews=False)
+
+
+def _stage_of(segment: Segment) -> str:
+    """The crop stage's folder: one name may stand for several crops, of other sizes say."""
+    return Path(segment.file).parent.parent.name
+
+
+def _frames(file: str) -> np.ndarray:
+    return np.stack(list(video.stream(Path(file))))
+
+
+def _code(*names: str) -> str:
+    return artifacts.code_digest(*(f"vddlib.distillers.optdistill.{name}" for name in names))
+
+
+def _detect(job: Job, place: Path, *, by: Detector) -> dict:
+    return detect(Path(job.path), by)
+
+
+def _track(job: Job, place: Path, *, longest: int) -> dict:
+    return track(Path(job.path), [tuple(box) for box in job.given], longest)
+
+
+def _crop(job: Job, place: Path, *, size: tuple[int, int], lost: Lost, longest: int) -> dict:
+    """A file per track; whole frames where there are no tracks."""
+    path = Path(job.path)
+    if job.given is None:
+        probe = video.probe(path)
+        count = min(probe.frames, longest or probe.frames)
+        paths = [[(0.0, 0.0, float(probe.width), float(probe.height))] * count]
+    else:
+        paths = job.given
+    frames = []
+    for number, boxes in enumerate(paths):
+        made = crops(path, boxes, *size, lost)
+        frames.append(len(made))
+        if len(made):
+            video.encode(
+                place.with_name(f"{place.stem}.{number}.mp4"), made, quality=10
+            )  # nearly lossless: encoded again
+    return {"frames": frames}
+
+
+def _judge(stage: Stage, jobs: list[Job], by: Teacher | Kinetics, at_once: int = 16) -> None:
+    """Logits of every segment that has none yet, in batches on the scorer's device."""
+    waiting = [job for job in jobs if not stage.place(job).is_file()]
+    batches = [waiting[first : first + at_once] for first in range(0, len(waiting), at_once)]
+    for some in progress(batches, "score"):
+        logits = by([_frames(job.path) for job in some])
+        for job, row in zip(some, logits.tolist(), strict=True):
+            place = stage.place(job)
+            place.parent.mkdir(exist_ok=True)
+            artifacts.write_json(place, {"logits": row})

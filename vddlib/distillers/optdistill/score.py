@@ -1,0 +1,68 @@
+"""How much of its class a segment shows: the score by which segments are ranked (OptDistill, sections 4.3 and 5.1, step 3)."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vddlib.datasets.clips import Clips
+from vddlib.errors import VddError
+
+Score = Literal["confidence", "loss", "random"]
+
+
+class Teacher:
+    """A network trained on the training split."""
+
+    def __init__(self, model: nn.Module, train: Clips, key: dict[str, Any]):
+        self.model, self.train, self.about = model.eval(), train, key
+        self.classes = len(train.classes)
+
+    @torch.no_grad()
+    def __call__(self, segments: list[np.ndarray]) -> Tensor:
+        """Logits ``float32 [n, C]`` of the middle clips of segments ``uint8 [T, H, W, 3]`` of any size."""
+        geometry = self.train.geometry
+        device = next(self.model.parameters()).device
+        middle = [geometry.indices(len(s), geometry.starts(len(s)) // 2) for s in segments]
+        clips = np.stack([geometry.square(s[frames]) for s, frames in zip(segments, middle, strict=True)])
+        return self.model(self.train.standardise(clips).to(device)).float().cpu()
+
+
+class Kinetics:
+    """torchvision's R3D-18, trained on Kinetics-400, whose classes are not the dataset's: for 'confidence' alone."""
+
+    classes = None
+
+    def __init__(self, device: torch.device):
+        from torchvision.models.video import R3D_18_Weights, r3d_18
+
+        weights = R3D_18_Weights.KINETICS400_V1
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True)
+        except Exception as error:
+            raise VddError(
+                f"the Kinetics-400 weights of r3d_18 cannot be had ({type(error).__name__}: {error}); download "
+                f"{weights.url} into torch's hub folder, or use scorer 'teacher'"
+            ) from None
+        self.model = r3d_18()
+        self.model.load_state_dict(state)
+        self.model.to(device).eval()
+        self.prepare, self.device = weights.transforms(), device
+        self.about = {"scorer": "r3d_18", "weights": str(weights)}
+
+    @torch.no_grad()
+    def __call__(self, segments: list[np.ndarray]) -> Tensor:
+        """Logits ``float32 [n, 400]`` of 16 frames, evenly spaced, of segments ``uint8 [T, H, W, 3]``."""
+        chosen = [s[np.linspace(0, len(s) - 1, 16).round().astype(int)] for s in segments]
+        clips = torch.stack([self.prepare(torch.from_numpy(np.ascontiguousarray(s)).movedim(-1, 1)) for s in chosen])
+        return self.model(clips.to(self.device)).float().cpu()
+
+
+def score(logits: Tensor, labels: Tensor, kind: Score) -> Tensor:
+    """``float32 [n]`` of ``logits [n, C]``: the probability of the likeliest class (the paper's practice), or minus the loss
+    of the true one, ``labels int64 [n]`` (its equation)."""
+    if kind == "confidence":
+        return F.softmax(logits, 1).amax(1)
+    return -F.cross_entropy(logits, labels, reduction="none")

@@ -1,0 +1,84 @@
+"""A stage of the pipeline: one small file per video, so that it resumes per video and runs in shards on many machines."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vddlib import artifacts
+from vddlib.datasets.store import over
+from vddlib.errors import BrokenVideo, VddError
+from vddlib.progress import say
+
+
+class Job(NamedTuple):
+    """One video of a stage: its name in the dataset, the file to read, and what the stage wants to know besides."""
+
+    name: str
+    path: str
+    given: Any = None
+
+
+class Stage:
+    """Results under ``CACHE/optdistill/NAME/``, in a folder for `key` (all that they depend on besides video and `given`)."""
+
+    def __init__(self, name: str, key: dict[str, Any]):
+        self.name = name
+        self.folder = artifacts.folder() / "optdistill" / name / artifacts.digest(key)[:20]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / "key.json").is_file():
+            artifacts.write_json(self.folder / "key.json", key)
+
+    def place(self, job: Job, suffix: str = ".json") -> Path:
+        """The file of a job; two levels of folders, since there may be hundreds of thousands."""
+        name = artifacts.digest([job.name, job.given])[:20]
+        return self.folder / name[:2] / f"{name}{suffix}"
+
+    def run(self, jobs: Sequence[Job], work: Callable[[Job, Path], dict], workers: int | None = None) -> None:
+        """Do the jobs whose file is not there yet, in parallel processes, with progress.
+
+        `work(job, place)` returns a JSON-able result and may write other files beside `place`. A video that cannot be read
+        costs one line, and stays marked as failed.
+        """
+        waiting = [job for job in jobs if not self.place(job).is_file()]
+        if waiting and len(waiting) < len(jobs):
+            say(f"{self.name}: {len(jobs) - len(waiting)} of {len(jobs)} videos are done already")
+        one = partial(_one, self, work)
+        for job, failed in over(waiting, one, self.name, workers, crashed=partial(_crashed, self)):
+            if failed:
+                say(f"{self.name}: {job.name} is left out: {failed}")
+
+    def results(self, jobs: Sequence[Job]) -> list[dict | None]:
+        """The result of every job, None where the video failed. Raises VddError where one was never run."""
+        out = []
+        for job in jobs:
+            try:
+                found = json.loads(self.place(job).read_text())
+            except OSError:
+                raise VddError(f"{self.name}: {job.name} was not run; run its shard first") from None
+            out.append(None if "failed" in found else found)
+        return out
+
+
+def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
+    """Do one job and write its file; returns why it failed, or nothing."""
+    place, begun = stage.place(job), time.monotonic()
+    place.parent.mkdir(exist_ok=True)
+    try:
+        result = work(job, place)
+    except BrokenVideo as error:
+        return _failed(place, job, str(error))
+    artifacts.write_json(place, {"name": job.name, **result, "seconds": time.monotonic() - begun})
+    return ""
+
+
+def _failed(place: Path, job: Job, why: str) -> str:
+    place.parent.mkdir(exist_ok=True)
+    artifacts.write_json(place, {"name": job.name, "failed": why})
+    return why
+
+
+def _crashed(stage: Stage, job: Job) -> str:
+    return _failed(stage.place(job), job, "it took its process down")
