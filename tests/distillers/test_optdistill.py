@@ -14,8 +14,8 @@ from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import geometry
 from vddlib.distillers import OptDistill, build, relabel
 from vddlib.distillers.distilled import DistilledSet
-from vddlib.distillers.optdistill import distiller as pipeline
 from vddlib.distillers.optdistill import score as scoring
+from vddlib.distillers.optdistill import work
 from vddlib.distillers.optdistill.boxes import overlap
 from vddlib.distillers.optdistill.detect import Motion, Yolo, detect, detector
 from vddlib.distillers.optdistill.stages import Job, Stage
@@ -161,7 +161,7 @@ def test_shards_joined_are_one_run_and_nothing_is_done_twice(train, tmp_path, mo
         method.gather(train[0], 0)
     method.prepare(train[0], 0, shard=(0, 2))
     for name in ("detect", "track"):
-        monkeypatch.setattr(pipeline, name, lambda *a, **k: pytest.fail("a video was worked on again"))
+        monkeypatch.setattr(work, name, lambda *a, **k: pytest.fail("a video was worked on again"))
     joined = method.distill(train[0], 1, 0)
     assert torch.equal(joined.content.files, whole.content.files)
     with pytest.raises(VddError, match="shard 2 of 2"):
@@ -170,7 +170,7 @@ def test_shards_joined_are_one_run_and_nothing_is_done_twice(train, tmp_path, mo
 
 def test_an_interrupted_stage_goes_on_per_video(train, monkeypatch):
     method, seen = OptDistill(**FEW), []
-    real = pipeline.track
+    real = work.track
 
     def some(path, boxes, longest):
         seen.append(path)
@@ -178,11 +178,11 @@ def test_an_interrupted_stage_goes_on_per_video(train, monkeypatch):
             raise KeyboardInterrupt
         return real(path, boxes, longest)
 
-    monkeypatch.setattr(pipeline, "track", some)
+    monkeypatch.setattr(work, "track", some)
     with pytest.raises(KeyboardInterrupt):
         method.prepare(train[0], 0)
     interrupted, seen[:] = list(seen), []
-    monkeypatch.setattr(pipeline, "track", lambda *a: seen.append(a[0]) or real(*a))
+    monkeypatch.setattr(work, "track", lambda *a: seen.append(a[0]) or real(*a))
     method.prepare(train[0], 0)
     assert len(seen) == 7 and not set(interrupted[:3]) & set(seen)
 

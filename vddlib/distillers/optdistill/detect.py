@@ -116,6 +116,8 @@ def _yolo(weights: str):
     """The network, loaded once per process. Ultralytics neither reports, nor installs, nor asks the network for a file
     that is here; its settings lie in the cache and not in the user's home."""
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
     os.environ.setdefault("YOLO_CONFIG_DIR", str(artifacts.folder() / "ultralytics"))
     if Path(weights).is_file():
         os.environ.setdefault("YOLO_OFFLINE", "true")

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import torch
 from pydantic import Field
 
@@ -16,11 +15,12 @@ from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill.boxes import Box, inside
 from vddlib.distillers.optdistill.compose import Segment, choose, mosaic
-from vddlib.distillers.optdistill.detect import ANY, Detector, detect, detector
+from vddlib.distillers.optdistill.detect import ANY, Detector, detector
 from vddlib.distillers.optdistill.mosaics import Mosaics
 from vddlib.distillers.optdistill.score import Kinetics, Score, Teacher, score
 from vddlib.distillers.optdistill.stages import Job, Stage
-from vddlib.distillers.optdistill.track import Lost, crops, track
+from vddlib.distillers.optdistill.track import Lost
+from vddlib.distillers.optdistill.work import crop, detection, frames_of, judge, tracking
 from vddlib.errors import VddError
 from vddlib.progress import say
 from vddlib.progress import track as progress
@@ -28,7 +28,8 @@ from vddlib.students import Network, Trained, conditions, trained
 from vddlib.training import Recipe, peak_memory, pick_device
 
 _CODE = tuple(
-    f"vddlib.distillers.optdistill.{name}" for name in ("boxes", "detect", "track", "score", "compose", "mosaics")
+    f"vddlib.distillers.optdistill.{name}"
+    for name in ("boxes", "detect", "track", "score", "compose", "mosaics", "work")
 )
 
 
@@ -122,11 +123,11 @@ class OptDistill(Distiller):
         videos = self.candidates(train, seed)[which::count]
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
-            stage.run(jobs, partial(_detect, by=self._detector()), self.workers)
+            stage.run(jobs, partial(detection, by=self._detector()), self.workers)
             stage, jobs = self._track(train, videos, seed)
-            stage.run(jobs, partial(_track, longest=self.longest), self.workers)
+            stage.run(jobs, partial(tracking, longest=self.longest), self.workers)
         stage, jobs = self._crop(train, videos, seed)
-        stage.run(jobs, partial(_crop, size=self.tile, lost=self.lost, longest=self.longest), self.workers)
+        stage.run(jobs, partial(crop, size=self.tile, lost=self.lost, longest=self.longest), self.workers)
 
     def candidates(self, train: Clips, seed: int) -> list[int]:
         """Videos that are looked at: all, or `preselect` of each class."""
@@ -144,21 +145,20 @@ class OptDistill(Distiller):
     def _track(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
         key = {"dataset": train.fingerprint, "longest": self.longest, "code": _code("track", "boxes")}
         stage, jobs = self._detect(train, videos)
-        chosen = [
-            self.chosen(train, i, found, seed) for i, found in zip(videos, stage.results(jobs), strict=True) if found
-        ]
-        there = [i for i, found in zip(videos, stage.results(jobs), strict=True) if found]
-        wanted = [
-            Job(train.name(i), str(train.path(i)), boxes) for i, boxes in zip(there, chosen, strict=True) if boxes
-        ]
+        found = [(i, one) for i, one in zip(videos, stage.results(jobs), strict=True) if one]
+        chosen = [(i, boxes) for i, one in found if (boxes := self.chosen(train, i, one, seed))]
+        wanted = [Job(train.name(i), str(train.path(i)), boxes) for i, boxes in chosen]
         return Stage("track", key), wanted
 
+    def fitting(self, train: Clips, i: int, detected: dict[str, Any]) -> list[Box]:
+        """The detections in video `i` that have a wanted label, as far as they lie within the frame."""
+        wanted = self.wanted.get(train.classes[int(train.labels[i])], self.wanted.get("*", []))
+        boxes = [tuple(one["box"]) for one in detected["found"] if one["label"] in (*wanted, ANY)]
+        return [box for box in (inside(box, *detected["size"]) for box in boxes) if box]
+
     def chosen(self, train: Clips, i: int, detected: dict[str, Any], seed: int) -> list[Box]:
-        """The boxes to follow in video `i`: of the wanted labels, at most `boxes`, drawn by the seed and the video."""
-        name, (width, height) = train.classes[int(train.labels[i])], detected["size"]
-        wanted = self.wanted.get(name, self.wanted.get("*", []))
-        fitting = [one["box"] for one in detected["found"] if one["label"] in (*wanted, ANY)]
-        found = [box for box in (inside(tuple(box), width, height) for box in fitting) if box]
+        """The boxes to follow in video `i`: at most `boxes` of those that fit, drawn by the seed and the video's name."""
+        found, (width, height) = self.fitting(train, i, detected), detected["size"]
         if not found and self.fallback == "centre":
             return [(width / 4, height / 4, width / 2, height / 2)]
         order = torch.randperm(len(found), generator=seeding.generator("boxes", seed, train.name(i)))
@@ -186,11 +186,14 @@ class OptDistill(Distiller):
         segments: list[list[Segment]] = [[] for _ in train.classes]
         counts, seconds = {"videos": len(videos)}, 0.0
         if self.segments == "crops":
-            for stage, jobs in (self._detect(train, videos), self._track(train, videos, seed)):
-                results = stage.results(jobs)
-                seconds += sum(found["seconds"] for found in results if found)
-                counts |= {f"{stage.name}ed": sum(map(bool, results)), f"{stage.name} failed": results.count(None)}
-            counts["no detection"] = counts["detected"] - len(jobs)
+            stage, jobs = self._detect(train, videos)
+            found = stage.results(jobs)
+            fits = [bool(self.fitting(train, i, one)) for i, one in zip(videos, found, strict=True) if one]
+            counts |= {"broken": found.count(None), "with a detection": sum(fits), "without": fits.count(False)}
+            stage, jobs = self._track(train, videos, seed)
+            followed = stage.results(jobs)
+            seconds += sum(one["seconds"] for one in (*found, *followed) if one)
+            counts |= {"followed": sum(map(bool, followed))}
         stage, jobs = self._crop(train, videos, seed)
         short = 0
         for job, found in zip(jobs, stage.results(jobs), strict=True):
@@ -219,8 +222,8 @@ class OptDistill(Distiller):
             raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
         flat = [(one, label) for label, some in enumerate(segments) for one in some]
         stage = Stage("score", {"scorer": by.about, "geometry": train.geometry.model_dump(), "code": _code("score")})
-        jobs = [Job(f"{_stage_of(one)}/{Path(one.file).name}", one.file) for one, _ in flat]
-        _judge(stage, jobs, by)
+        jobs = [Job(f"{Path(one.file).parent.parent.name}/{Path(one.file).name}", one.file) for one, _ in flat]
+        judge(stage, jobs, by)
         logits = torch.tensor([found["logits"] for found in stage.results(jobs)])
         scores = score(logits, torch.tensor([label for _, label in flat]), self.score).tolist()
         out: list[list[Segment]] = [[] for _ in segments]
@@ -260,7 +263,7 @@ class OptDistill(Distiller):
         videos, lengths, size = [], [], self.side**2
         groups = [some[first : first + size] for some in chosen for first in range(0, len(some), size)]
         for group in progress(groups, "compose"):
-            frames = mosaic([_frames(one.file) for one in group])
+            frames = mosaic([frames_of(one.file) for one in group])
             videos.append(video.encode_bytes(frames, self.fps, self.quality))
             lengths.append(len(frames))
         high, wide = frames.shape[1:3]
@@ -277,54 +280,5 @@ class OptDistill(Distiller):
         DistilledSet(content, labels, train.classes, self.card(train, ipc, seed, **facts)).save(folder, previews=False)
 
 
-def _stage_of(segment: Segment) -> str:
-    """The crop stage's folder: one name may stand for several crops, of other sizes say."""
-    return Path(segment.file).parent.parent.name
-
-
-def _frames(file: str) -> np.ndarray:
-    return np.stack(list(video.stream(Path(file))))
-
-
 def _code(*names: str) -> str:
     return artifacts.code_digest(*(f"vddlib.distillers.optdistill.{name}" for name in names))
-
-
-def _detect(job: Job, place: Path, *, by: Detector) -> dict:
-    return detect(Path(job.path), by)
-
-
-def _track(job: Job, place: Path, *, longest: int) -> dict:
-    return track(Path(job.path), [tuple(box) for box in job.given], longest)
-
-
-def _crop(job: Job, place: Path, *, size: tuple[int, int], lost: Lost, longest: int) -> dict:
-    """A file per track; whole frames where there are no tracks."""
-    path = Path(job.path)
-    if job.given is None:
-        probe = video.probe(path)
-        count = min(probe.frames, longest or probe.frames)
-        paths = [[(0.0, 0.0, float(probe.width), float(probe.height))] * count]
-    else:
-        paths = job.given
-    frames = []
-    for number, boxes in enumerate(paths):
-        made = crops(path, boxes, *size, lost)
-        frames.append(len(made))
-        if len(made):
-            video.encode(
-                place.with_name(f"{place.stem}.{number}.mp4"), made, quality=10
-            )  # nearly lossless: encoded again
-    return {"frames": frames}
-
-
-def _judge(stage: Stage, jobs: list[Job], by: Teacher | Kinetics, at_once: int = 16) -> None:
-    """Logits of every segment that has none yet, in batches on the scorer's device."""
-    waiting = [job for job in jobs if not stage.place(job).is_file()]
-    batches = [waiting[first : first + at_once] for first in range(0, len(waiting), at_once)]
-    for some in progress(batches, "score"):
-        logits = by([_frames(job.path) for job in some])
-        for job, row in zip(some, logits.tolist(), strict=True):
-            place = stage.place(job)
-            place.parent.mkdir(exist_ok=True)
-            artifacts.write_json(place, {"logits": row})
