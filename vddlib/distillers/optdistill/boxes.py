@@ -1,8 +1,11 @@
 """Boxes (x, y, width, height) in pixels, and the crop that follows one (OptDistill, section 5.1, step 2)."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 Box = tuple[float, float, float, float]
+COLOURS = ((230, 159, 0), (0, 158, 115), (86, 180, 233), (204, 121, 167))  # Okabe and Ito's
 
 
 def inside(box: Box, width: int, height: int) -> Box | None:
@@ -44,3 +47,15 @@ def cut(frame: np.ndarray, box: Box, width: int, height: int) -> np.ndarray:
     return cv2.warpAffine(
         frame, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def outlined(frame: np.ndarray, boxes: Iterable[Box], colours: Sequence[tuple[int, int, int]] = COLOURS) -> np.ndarray:
+    """A copy of ``frame uint8 [H, W, 3]`` with the outlines of `boxes`, each in a colour of its own."""
+    import cv2
+
+    picture = np.ascontiguousarray(frame).copy()
+    thick = max(1, frame.shape[0] // 120)
+    for number, (x, y, w, h) in enumerate(boxes):
+        corners = (round(x), round(y)), (round(x + w) - 1, round(y + h) - 1)
+        cv2.rectangle(picture, *corners, colours[number % len(colours)], thick)
+    return picture
