@@ -44,6 +44,7 @@ ARRAYS = {
     "confusion": lambda: plots.confusion(np.eye(3) * 4 + 1, ["x", "y", "z"]),
     "losses": lambda: plots.losses({"total": [3, 2, 1], "bn": [1, 0.5, 0.2]}),
     "curves": lambda: plots.curves([1, 5, 20], {"with": [[1, 2], [3, 4], [5]], "without": [[1], [2], [3]]}, "IPC"),
+    "plane": lambda: plots.plane({"random": [(1, 2), (2, 2)], "tsgf": [(0, 1)]}, "variability", "doubt"),
     "frame_sampling": lambda: plots.frame_sampling(40, [[0, 4, 8], [5, 9, 13]]),
     "class_counts": lambda: plots.class_counts([4, 5], [2, 3], ["x", "y"]),
     "layer_diagram": lambda: plots.layer_diagram(LAYERS, (3, 4, 32, 32)),

@@ -18,6 +18,7 @@ from vddlib.plots.drawings import (
     frame_sampling,
     layer_diagram,
     losses,
+    plane,
     saliency,
 )
 from vddlib.plots.style import colour, marker, save
@@ -40,6 +41,7 @@ __all__ = [
     "layer_diagram",
     "losses",
     "marker",
+    "plane",
     "saliency",
     "save",
 ]

@@ -7,7 +7,7 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import NullLocator
 
 from vddlib.errors import VddError
-from vddlib.plots.style import GREY, INK, SPLITS, Drawing, colour, drawing, styled, tint
+from vddlib.plots.style import GREY, INK, SPLITS, Drawing, colour, drawing, marker, styled, tint
 from vddlib.results.schema import display
 
 LINES = ["#0072B2", "#D55E00", "#117733", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#999933"]
@@ -229,6 +229,22 @@ def curves(
     ax.set_ylabel(label)
     if len(series) > 1:
         fig.legend(loc="outside right center")
+    return fig
+
+
+@styled
+def plane(points: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> Drawing:
+    """Methods in a plane: a small mark per value (seed), a large one at their mean. points: method -> (x, y) each."""
+    fig = drawing(6.2, 3.8)
+    ax = fig.add_subplot()
+    for method, places in points.items():
+        xs, ys = np.asarray(places, float).reshape(-1, 2).T
+        style = {"color": colour(method), "marker": marker(method), "ls": "", "mec": "white", "mew": 0.5}
+        ax.plot(xs, ys, **style, ms=4, alpha=0.5)
+        ax.plot(xs.mean(), ys.mean(), **style, ms=9, label=display(method))
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
+    fig.legend(loc="outside right center")
     return fig
 
 
