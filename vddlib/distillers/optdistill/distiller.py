@@ -34,11 +34,11 @@ _CODE = tuple(
 
 
 class Prepared(NamedTuple):
-    """Segments by class, before any is scored, and how many videos came to what."""
+    """Segments by class, before any is scored; how many videos came to what; seconds that every stage took, one process."""
 
     segments: list[list[Segment]]
     counts: dict[str, int]
-    seconds: float
+    seconds: dict[str, float]
 
 
 class OptDistill(Distiller):
@@ -184,7 +184,7 @@ class OptDistill(Distiller):
         videos = self.candidates(train, seed)
         label = {train.name(i): int(train.labels[i]) for i in videos}
         segments: list[list[Segment]] = [[] for _ in train.classes]
-        counts, seconds = {"videos": len(videos)}, 0.0
+        counts, seconds = {"videos": len(videos)}, {}
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
             found = stage.results(jobs)
@@ -192,12 +192,13 @@ class OptDistill(Distiller):
             counts |= {"broken": found.count(None), "with a detection": sum(fits), "without": fits.count(False)}
             stage, jobs = self._track(train, videos, seed)
             followed = stage.results(jobs)
-            seconds += sum(one["seconds"] for one in (*found, *followed) if one)
+            seconds |= {"detect": _seconds(found), "track": _seconds(followed)}
             counts |= {"followed": sum(map(bool, followed))}
         stage, jobs = self._crop(train, videos, seed)
         short = 0
-        for job, found in zip(jobs, stage.results(jobs), strict=True):
-            seconds += found["seconds"] if found else 0
+        cropped = stage.results(jobs)
+        seconds["crop"] = _seconds(cropped)
+        for job, found in zip(jobs, cropped, strict=True):
             for number, frames in enumerate(found["frames"] if found else []):
                 if frames < train.geometry.frames:
                     short += 1
@@ -207,29 +208,29 @@ class OptDistill(Distiller):
         counts |= {"segments": sum(map(len, segments)), "too short": short}
         return Prepared(segments, counts, seconds)
 
-    def scored(self, train: Clips, segments: list[list[Segment]], seed: int) -> list[list[Segment]]:
+    def scored(self, train: Clips, prepared: Prepared, seed: int) -> Prepared:
         """The same segments with their scores."""
+        flat = [(one, label) for label, some in enumerate(prepared.segments) for one in some]
+        seconds: dict[str, float] = {}
         if self.score == "random":
-            draws = [
-                torch.rand(len(some), generator=seeding.generator("scores", seed, c)) for c, some in enumerate(segments)
-            ]
-            return [
-                [one.model_copy(update={"score": float(u)}) for one, u in zip(some, us, strict=True)]
-                for some, us in zip(segments, draws, strict=True)
-            ]
-        by = self._scorer(train)
-        if self.score == "loss" and by.classes is None:
-            raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
-        flat = [(one, label) for label, some in enumerate(segments) for one in some]
-        stage = Stage("score", {"scorer": by.about, "geometry": train.geometry.model_dump(), "code": _code("score")})
-        jobs = [Job(f"{Path(one.file).parent.parent.name}/{Path(one.file).name}", one.file) for one, _ in flat]
-        judge(stage, jobs, by)
-        logits = torch.tensor([found["logits"] for found in stage.results(jobs)])
-        scores = score(logits, torch.tensor([label for _, label in flat]), self.score).tolist()
-        out: list[list[Segment]] = [[] for _ in segments]
+            scores = torch.rand(len(flat), generator=seeding.generator("scores", seed)).tolist()
+        else:
+            by = self._scorer(train)
+            if self.score == "loss" and by.classes is None:
+                raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
+            about = {"scorer": by.about, "geometry": train.geometry.model_dump(), "code": _code("score")}
+            stage = Stage("score", about)
+            # One file name may stand for several crops, of other sizes say: the crop stage's folder tells them apart.
+            jobs = [Job("/".join(Path(one.file).parts[-3:]), one.file) for one, _ in flat]
+            judge(stage, jobs, by)
+            found = stage.results(jobs)
+            seconds["score"] = _seconds(found)
+            labels = torch.tensor([label for _, label in flat])
+            scores = score(torch.tensor([one["logits"] for one in found]), labels, self.score).tolist()
+        out: list[list[Segment]] = [[] for _ in prepared.segments]
         for (one, label), value in zip(flat, scores, strict=True):
             out[label].append(one.model_copy(update={"score": value}))
-        return out
+        return prepared._replace(segments=out, seconds=prepared.seconds | seconds)
 
     def _scorer(self, train: Clips) -> Teacher | Kinetics:
         if self.scorer == "r3d_18":
@@ -242,9 +243,9 @@ class OptDistill(Distiller):
     def select(self, train: Clips, ipc: int, seed: int = 0) -> tuple[list[list[Segment]], Prepared]:
         """The segments of every class that the mosaics are made of, shortest first, and what they were chosen from."""
         self.prepare(train, seed)
-        prepared = self.gather(train, seed)
+        prepared = self.scored(train, self.gather(train, seed), seed)
         chosen = []
-        for label, some in enumerate(self.scored(train, prepared.segments, seed)):
+        for label, some in enumerate(prepared.segments):
             stream = seeding.generator("mosaics", seed, label)
             limits = {"top_k": self.top_k, "threshold": self.threshold, "one_per_video": self.one_per_video}
             try:
@@ -268,16 +269,21 @@ class OptDistill(Distiller):
             lengths.append(len(frames))
         high, wide = frames.shape[1:3]
         content = Mosaics.of(videos, lengths, (wide, high), self.side, train.geometry, train.mean, train.std)
-        seconds = prepared.seconds + time.monotonic() - begun
+        costs = prepared.seconds | {"compose": time.monotonic() - begun}
         if self.score != "random" and self.scorer == "teacher":
-            seconds += self.teacher(train).log.seconds
+            costs["teacher"] = self.teacher(train).log.seconds
         facts = {
-            "distill_seconds": seconds, "peak_memory_mb": peak_memory(device), "counts": prepared.counts,
+            "distill_seconds": sum(costs.values()), "stage_seconds": costs,
+            "peak_memory_mb": peak_memory(device), "counts": prepared.counts,
             "segments": [[one.model_dump(mode="json") | {"file": Path(one.file).name} for one in g] for g in groups],
         }  # fmt: skip
         say(f"optdistill IPC {ipc} seed {seed}: " + ", ".join(f"{n} {what}" for what, n in prepared.counts.items()))
         labels = torch.arange(len(train.classes)).repeat_interleave(ipc)
         DistilledSet(content, labels, train.classes, self.card(train, ipc, seed, **facts)).save(folder, previews=False)
+
+
+def _seconds(results: list[dict | None]) -> float:
+    return sum(one["seconds"] for one in results if one)
 
 
 def _code(*names: str) -> str:

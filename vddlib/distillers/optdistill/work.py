@@ -1,5 +1,6 @@
 """What the stages do to one video (or one batch of segments): results go into files, so that nothing is done twice."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,10 @@ def judge(stage: Stage, jobs: list[Job], by: Teacher | Kinetics, at_once: int = 
     waiting = [job for job in jobs if not stage.place(job).is_file()]
     batches = [waiting[first : first + at_once] for first in range(0, len(waiting), at_once)]
     for some in progress(batches, "score"):
+        begun = time.monotonic()
         logits = by([frames_of(job.path) for job in some])
+        each = (time.monotonic() - begun) / len(some)
         for job, row in zip(some, logits.tolist(), strict=True):
             place = stage.place(job)
             place.parent.mkdir(exist_ok=True)
-            artifacts.write_json(place, {"logits": row})
+            artifacts.write_json(place, {"logits": row, "seconds": each})
