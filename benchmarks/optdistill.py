@@ -38,9 +38,12 @@ def measure(method: OptDistill, train: clips.Clips) -> list[dict]:
         seconds = time.monotonic() - begun
         rows.append({"workers": workers, "stage": stage.name, "videos": len(jobs), "videos/s": len(jobs) / seconds})
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, VDD_CACHE=folder):
-        with mock.patch.object(Stage, "run", timed):
-            method.prepare(train)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, VDD_CACHE=folder),
+        mock.patch.object(Stage, "run", timed),
+    ):
+        method.prepare(train)
     return rows
 
 
