@@ -82,7 +82,8 @@ PROTOCOLS: dict[str, Protocol] = {
             recipe=_A,
             test_passes=3,
             test_redraw=True,
-            unstated="the teacher of the labels and their temperature; here the scorer, and 1",
+            unstated="the teacher and the temperature of the labels; here a network trained on the train split, 1, "
+            "and the mean over four starts of a clip",
         ),
         Protocol(
             name="B",

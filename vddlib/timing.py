@@ -45,3 +45,9 @@ def stage(name: str) -> Iterator[None]:
     begun = _now()
     yield
     watch.seconds[name] += _now() - begun
+
+
+def forget_peak(device: torch.device) -> None:
+    """Count a GPU's peak of memory from here on (`training.peak_memory`); a CPU's process cannot forget its own."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vddlib.datasets import video
-from vddlib.distillers.optdistill.boxes import cover, cut, inside, overlap
+from vddlib.distillers.optdistill.boxes import LEAST, cover, cut, inside, overlap
 from vddlib.distillers.optdistill.compose import Segment, choose, mosaic, speed_up
 from vddlib.distillers.optdistill.score import score
 from vddlib.distillers.optdistill.track import crops, follow, track
@@ -46,7 +46,7 @@ def test_the_part_inside_is_the_common_part(x, y, w, h):
         assert box[0] >= 0 and box[1] >= 0 and box[0] + box[2] <= 100 + 1e-6 and box[1] + box[3] <= 80 + 1e-6
         assert overlap(box, box) == pytest.approx(1) and 0 <= overlap(box, (x, y, w, h)) <= 1 + 1e-9
     else:
-        assert min(x + w, 100) - max(x, 0) < 1 or min(y + h, 80) - max(y, 0) < 1
+        assert min(x + w, 100) - max(x, 0) < LEAST or min(y + h, 80) - max(y, 0) < LEAST
 
 
 def test_a_cut_of_the_whole_frame_is_the_frame_and_of_a_half_is_the_half():
@@ -93,13 +93,22 @@ def test_tracks_and_crops_of_a_video(tmp_path):
     found = track(path, [boxes[0], (100.0, 60.0, 30.0, 40.0)], longest=12)
     assert found["size"] == [160, 120] and found["frames"] == 12 and [len(p) for p in found["paths"]] == [12, 12]
     assert len(track(path, [boxes[0]])["paths"][0]) == 20
-    made = crops(path, found["paths"][0], 40, 30, "drop")
-    assert made.shape == (12, 30, 40, 3)
+    made = crops(path, found["paths"], 40, 30, "drop")
+    assert [one.shape for one in made] == [(12, 30, 40, 3)] * 2
+    assert np.array_equal(made[1], crops(path, found["paths"][1:], 40, 30, "drop")[0])  # tracks do not mix
     gaps = [boxes[0], None, boxes[2], None]
-    assert len(crops(path, gaps, 40, 30, "drop")) == 2 and len(crops(path, gaps, 40, 30, "hold")) == 4
-    assert crops(path, [None, None], 40, 30, "hold").shape == (0, 30, 40, 3)
+    for lost, lengths in (("drop", [2, 0, 20]), ("hold", [4, 0, 20])):
+        assert [len(one) for one in crops(path, [gaps, [None, None], boxes], 40, 30, lost)] == lengths
+    assert crops(path, [[None, None]], 40, 30, "hold")[0].shape == (0, 30, 40, 3)
     with pytest.raises(BrokenVideo):
         track(tmp_path / "none.mp4", [boxes[0]])
+
+
+@pytest.mark.parametrize("box", [(0, 0, 2, 2), (0, 10, 64, 2), (10, 0, 2, 48), (0, 0, 64, 48), (61, 45, 3, 3)])
+def test_no_box_that_is_followed_ends_the_run(box):
+    noise = np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
+    (path,) = follow(noise, [inside(box, 64, 48)])
+    assert len(path) == 6 and all(one is None or one == inside(one, 64, 48) for one in path)
 
 
 def test_speeding_up_keeps_the_first_frame_and_gives_the_exact_length():
@@ -157,6 +166,8 @@ def test_thresholds_top_k_and_one_per_video():
     assert len({one.video for one in alone}) == 8
     for one in alone:
         assert one.score == max(other.score for other in segments if other.video == one.video)
+    with pytest.raises(VddError, match="top_k is 3 where 4"):
+        choose(segments, 4, stream, top_k=3)
     with pytest.raises(VddError, match="10 usable segments where 11"):
         choose(segments, 11, stream, one_per_video=True)
 

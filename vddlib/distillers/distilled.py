@@ -129,7 +129,8 @@ class DistilledSet:
         """What determines a student trained on this set, for cache keys."""
         tensors = {**self.content.state_dict(), "targets": self.targets, "labels": self.labels}
         hashes = {name: artifacts.hash_array(tensor.cpu().numpy()) for name, tensor in sorted(tensors.items())}
-        return {"kind": _kind(self.content), "tensors": hashes}
+        drawing = {"draws": self.content.code} if hasattr(self.content, "code") else {}
+        return {"kind": _kind(self.content), "tensors": hashes, **drawing}
 
     def save(self, folder: Path, previews: bool = True) -> Path:
         """Write ``tensors.safetensors``, ``card.json`` and, with `previews`, an MP4 per clip."""

@@ -21,6 +21,7 @@ from vddlib.distillers.pixels import Pixels, initial
 from vddlib.errors import VddError
 from vddlib.progress import say, track
 from vddlib.students import Network, conditions
+from vddlib.timing import forget_peak
 from vddlib.training import peak_memory, pick_device
 
 # What every optimised set depends on besides the modules of its class.
@@ -123,6 +124,7 @@ class Optimised(Distiller):
         return artifacts.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed, device))
 
     def _make(self, folder: Path, train: Clips, ipc: int, seed: int, device: torch.device) -> None:
+        forget_peak(device)
         labels = self.indices(train, ipc) // ipc
         content = self.content(train, ipc, seed).to(device).train()
         objective = self.objective(train, labels, seed, device)

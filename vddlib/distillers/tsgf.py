@@ -214,8 +214,12 @@ class TSGF(Recovery):
 
 
 @torch.no_grad()
-def relabel(distilled: DistilledSet, teacher: Trained, temperature: float, at_once: int = 64) -> DistilledSet:
+def relabel(
+    distilled: DistilledSet, teacher: Trained, temperature: float, draws: int = 1, at_once: int = 64
+) -> DistilledSet:
     """The same clips with the teacher's soft labels, ``softmax(logits / temperature) float32 [N, C]``, for protocol D.
+
+    Where clips are drawn from something longer, the mean over `draws` of them.
 
     Works for any set, so that what the labels alone bring can be told apart (random clips under D). The teacher's training
     counts among the seconds of distillation, now or when it went into the cache.
@@ -223,10 +227,11 @@ def relabel(distilled: DistilledSet, teacher: Trained, temperature: float, at_on
     model = teacher.model.eval()
     device = next(model.parameters()).device
     parts = torch.arange(len(distilled)).split(at_once)
-    logits = torch.cat([model(distilled.batch(part)[0].to(device)).float().cpu() for part in parts])
-    name = teacher.key["network"]["name"]
-    seconds = (distilled.card.get("distill_seconds") or 0.0) + teacher.log.seconds
-    return distilled.with_targets(
-        F.softmax(logits / temperature, 1),
-        temperature=temperature, teacher=name, teacher_seconds=teacher.log.seconds, distill_seconds=seconds,
-    )  # fmt: skip
+    logits = [
+        torch.cat([model(distilled.batch(p, epoch=d)[0].to(device)).float().cpu() for p in parts]) for d in range(draws)
+    ]
+    labels = torch.stack([F.softmax(some / temperature, 1) for some in logits]).mean(0)
+    counted = "teacher" in distilled.card.get("stage_seconds", {})  # OptDistill's: it has scored segments already
+    seconds = (distilled.card.get("distill_seconds") or 0.0) + (0.0 if counted else teacher.log.seconds)
+    facts = {"teacher": teacher.key["network"]["name"], "teacher_seconds": teacher.log.seconds}
+    return distilled.with_targets(labels, temperature=temperature, distill_seconds=seconds, **facts)

@@ -8,11 +8,14 @@ Box = tuple[float, float, float, float]
 COLOURS = ((230, 159, 0), (0, 158, 115), (86, 180, 233), (204, 121, 167))  # Okabe and Ito's
 
 
+LEAST = 2  # pixels along a side: CSRT cannot follow less
+
+
 def inside(box: Box, width: int, height: int) -> Box | None:
-    """The part of `box` within a frame of `width` x `height`; None where that is less than a pixel wide or high."""
+    """The part of `box` within a frame of `width` x `height`; None where that is under two pixels wide or high."""
     left, top = max(box[0], 0.0), max(box[1], 0.0)
     right, bottom = min(box[0] + box[2], float(width)), min(box[1] + box[3], float(height))
-    return (left, top, right - left, bottom - top) if right - left >= 1 and bottom - top >= 1 else None
+    return (left, top, right - left, bottom - top) if min(right - left, bottom - top) >= LEAST else None
 
 
 def cover(box: Box, width: int, height: int, ratio: float) -> Box:

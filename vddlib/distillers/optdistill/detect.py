@@ -1,11 +1,15 @@
 """What to follow: boxes in the first frame, by YOLO (through ultralytics) or by motion alone."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from vddlib import artifacts
@@ -27,7 +31,7 @@ class Found(BaseModel):
 
 
 class Yolo(BaseModel):
-    """A YOLO network by ultralytics, on the first frame."""
+    """A YOLO network by ultralytics, on the first frame; on the CPU, since many processes detect at once."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,9 +41,10 @@ class Yolo(BaseModel):
 
     def __call__(self, frames: np.ndarray) -> list[Found]:
         """Boxes in the first of ``frames uint8 [T, H, W, 3]``, most confident first."""
-        result = _yolo(self.weights).predict(
-            np.ascontiguousarray(frames[0][..., ::-1]), conf=self.confidence, verbose=False, imgsz=640
-        )[0]
+        picture = np.ascontiguousarray(frames[0][..., ::-1])
+        with _threads_kept():
+            network = _yolo(self.weights)
+            result = network.predict(picture, conf=self.confidence, verbose=False, imgsz=640, device="cpu")[0]
         boxes = result.boxes.cpu().numpy()
         return [
             Found(box=(x0, y0, x1 - x0, y1 - y0), label=result.names[int(kind)], confidence=float(sure))
@@ -47,13 +52,9 @@ class Yolo(BaseModel):
         ]
 
     def key(self) -> dict[str, Any]:
-        """What the boxes depend on: the bytes of the weights where they are here, their name else."""
-        path = Path(self.weights)
-        return {
-            "weights": file_sha256(path) if path.is_file() else self.weights,
-            "confidence": self.confidence,
-            "ultralytics": _version("ultralytics"),
-        }
+        """What the boxes depend on: the bytes of the weights, wherever they lie."""
+        weights = file_sha256(Path(self.weights))
+        return {"weights": weights, "confidence": self.confidence, "ultralytics": version("ultralytics")}
 
 
 class Motion(BaseModel):
@@ -92,16 +93,36 @@ Detector = Yolo | Motion
 
 
 def detector(name: str, confidence: float = 0.25) -> Detector:
-    """'motion', the path of a weights file, a file in ``$VDD_WEIGHTS``, or a name that ultralytics fetches (yolov5su.pt)."""
+    """'motion', the path of a weights file, a file in ``$VDD_WEIGHTS``, or a name that ultralytics fetches (yolov5su.pt).
+
+    Raises VddError where there are no such weights.
+    """
     if name == "motion":
         return Motion()
     nearby = Path(os.environ.get("VDD_WEIGHTS", ".")) / name
-    path = next((str(p) for p in (Path(name), nearby) if p.is_file()), name)
-    if path == name and not Path(name).is_file() and (os.sep in name or Path(name).suffix not in (".pt", ".onnx")):
-        raise VddError(
-            f"{name}: no such weights; name a file, a model that ultralytics fetches (yolov5su.pt), or 'motion'"
-        )
-    return Yolo(weights=path, confidence=confidence)
+    path = next((path for path in (Path(name), nearby) if path.is_file()), None) or _fetched(name)
+    return Yolo(weights=str(path), confidence=confidence)
+
+
+def _fetched(name: str) -> Path:
+    """The weights that ultralytics publishes under `name`, in the cache: fetched once, before any process needs them."""
+    place = artifacts.folder() / "weights" / name
+    refusal = f"{name}: no such weights; name a file, a model that ultralytics publishes (yolov5su.pt), or 'motion'"
+    if Path(name).name != name or not name.endswith(".pt"):
+        raise VddError(refusal)
+    if not place.is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _threads_kept(), FileLock(f"{place}.lock"):
+            _ultralytics(offline=False)
+            from ultralytics.utils.downloads import attempt_download_asset
+
+            try:
+                attempt_download_asset(str(place))
+            except Exception as error:
+                raise VddError(f"{refusal} ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from None
+    if not place.is_file():
+        raise VddError(refusal)
+    return place
 
 
 def detect(path: Path, by: Detector) -> dict[str, Any]:
@@ -111,25 +132,28 @@ def detect(path: Path, by: Detector) -> dict[str, Any]:
     return {"size": [frames.shape[2], frames.shape[1]], "found": [one.model_dump(mode="json") for one in found]}
 
 
-@lru_cache(maxsize=1)
-def _yolo(weights: str):
-    """The network, loaded once per process. Ultralytics neither reports, nor installs, nor asks the network for a file
-    that is here; its settings lie in the cache and not in the user's home."""
+def _ultralytics(offline: bool) -> None:
+    """Import it so that it neither reports nor installs; its settings lie in the cache and not in the user's home."""
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
-    os.environ.setdefault("YOLO_VERBOSE", "false")
     os.environ.setdefault("YOLO_CONFIG_DIR", str(artifacts.folder() / "ultralytics"))
-    if Path(weights).is_file():
+    if offline:
         os.environ.setdefault("YOLO_OFFLINE", "true")
     Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
-    from ultralytics import YOLO
     from ultralytics.utils import SETTINGS
+    from ultralytics.utils.events import events
 
     if SETTINGS.get("sync"):
         SETTINGS.update({"sync": False})
-    from ultralytics.utils.events import events
-
     events.enabled = False
+
+
+@lru_cache(maxsize=1)
+def _yolo(weights: str):
+    """The network, loaded once per process."""
+    _ultralytics(offline=True)
+    from ultralytics import YOLO
+
     try:
         return YOLO(weights, task="detect")
     except Exception as error:
@@ -138,7 +162,18 @@ def _yolo(weights: str):
         ) from None
 
 
-def _version(package: str) -> str:
-    from importlib.metadata import version
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Ultralytics sets the threads of torch, OpenCV and OpenMP for the whole process: others' bits depend on them."""
+    import cv2
+    import torch
 
-    return version(package)
+    before = torch.get_num_threads(), cv2.getNumThreads(), os.environ.get("OMP_NUM_THREADS")
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+        os.environ.pop("OMP_NUM_THREADS", None)
+        if before[2] is not None:
+            os.environ["OMP_NUM_THREADS"] = before[2]

@@ -11,7 +11,7 @@ from pydantic import Field
 from vddlib import artifacts, seeding
 from vddlib.datasets import video
 from vddlib.datasets.clips import Clips
-from vddlib.distillers.base import Distiller
+from vddlib.distillers.base import Distiller, check_ipc
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill.boxes import Box, inside
 from vddlib.distillers.optdistill.compose import Segment, choose, mosaic
@@ -20,21 +20,20 @@ from vddlib.distillers.optdistill.mosaics import Mosaics
 from vddlib.distillers.optdistill.score import Kinetics, Score, Teacher, score
 from vddlib.distillers.optdistill.stages import Job, Stage
 from vddlib.distillers.optdistill.track import Lost
-from vddlib.distillers.optdistill.work import crop, detection, frames_of, judge, tracking
+from vddlib.distillers.optdistill.work import PATHS, crop, detection, frames_of, judge, tracking
 from vddlib.errors import VddError
 from vddlib.progress import say
 from vddlib.progress import track as progress
 from vddlib.students import Network, Trained, conditions, trained
+from vddlib.timing import forget_peak
 from vddlib.training import Recipe, peak_memory, pick_device
 
-_CODE = tuple(
-    f"vddlib.distillers.optdistill.{name}"
-    for name in ("boxes", "detect", "track", "score", "compose", "mosaics", "work")
-)
+_STEPS = ("boxes", "detect", "track", "score", "compose", "mosaics", "work")
+ENCODING = 1  # raise when video.encode gives other files
 
 
 class Prepared(NamedTuple):
-    """Segments by class, before any is scored; how many videos came to what; seconds that every stage took, one process."""
+    """Segments by class; how many videos came to what; seconds per stage, summed over videos (and so over processes)."""
 
     segments: list[list[Segment]]
     counts: dict[str, int]
@@ -44,26 +43,28 @@ class Prepared(NamedTuple):
 class OptDistill(Distiller):
     """Detect on the first frame, track, crop, score, take the best of each class, tile them N x N.
 
-    The stages keep a file per video in the cache: an interrupted run goes on, `prepare(shard=)` runs on many machines.
-    Defaults are the paper's section 5.1, where it states them.
+    The stages keep a file per video in the cache: an interrupted run goes on, and `prepare` and `rate` run in shards on many
+    machines. Defaults are the paper's section 5.1 where it states them; yolov5su.pt is ultralytics' anchor-free YOLOv5.
     """
 
     method: ClassVar[str] = "optdistill"
 
     detector: str = Field("yolov5su.pt", description="weights for ultralytics (a name or a path), or 'motion'")
-    confidence: float = Field(0.25, ge=0, le=1, description="least confidence of a detection")
+    confidence: float = Field(0.25, ge=0, le=1, description="least confidence of a detection by YOLO")
     wanted: dict[str, list[str]] = Field(
         {"*": ["person"]}, description="labels to look for, by class of the dataset; '*': all other classes"
     )
     boxes: int = Field(3, ge=1, description="detections followed per video, drawn at random")
     fallback: Literal["skip", "centre"] = Field("skip", description="a video without a detection: none, or its middle")
-    segments: Literal["crops", "frames"] = Field("crops", description="'frames': whole frames, nothing is detected")
+    segments: Literal["crops", "frames"] = Field(
+        "crops", description="'frames': the largest centre crop of W:H, nothing is detected"
+    )
     longest: int = Field(0, ge=0, description="frames followed per video; 0: all")
     lost: Lost = Field("drop", description="frames where the tracker lost its target")
     preselect: int = Field(0, ge=0, description="videos per class looked at, drawn at random; 0: all (section 4.3)")
     side: int = Field(2, ge=1, description="N: tiles along a side of a distilled video")
-    width: int = Field(320, ge=16, description="W of a distilled video, in pixels")
-    height: int = Field(240, ge=16, description="H of it")
+    width: int = Field(320, ge=16, description="W of a distilled video, in pixels; tiles are W/N wide, rounded to even")
+    height: int = Field(240, ge=16, description="H of it, likewise")
     fps: float = Field(25.0, gt=0, description="of it")
     quality: int = Field(23, ge=0, le=51, description="CRF of H.264 it is stored with")
     score: Score = Field("confidence", description="of the likeliest class, minus the loss of the true one, or random")
@@ -78,22 +79,28 @@ class OptDistill(Distiller):
     teacher_seed: int = Field(0, ge=0, description="its seed; one teacher scores for all sets")
     device: str = Field("auto", exclude=True)
     workers: int | None = Field(
-        None, exclude=True, description="processes that detect, track and decode; none: all cores"
+        None, exclude=True, description="processes that detect, track and crop; none: all cores"
     )
 
     @property
     def tile(self) -> tuple[int, int]:
-        """Width and height of one tile."""
-        return self.width // self.side, self.height // self.side
+        """Width and height of one tile, even, as H.264 wants them."""
+        return self.width // self.side // 2 * 2, self.height // self.side // 2 * 2
 
     def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
         """`ipc` mosaics per class, with hard labels. Raises VddError where a class has too few segments."""
+        check_ipc(train, ipc)
         if train.geometry.sampling != "stride":
             raise VddError("optdistill draws clips from its videos at a stride; this geometry samples otherwise")
+        modules = (
+            __name__,
+            "vddlib.distillers.distilled",
+            *(f"vddlib.distillers.optdistill.{name}" for name in _STEPS),
+        )
         key = {
-            "method": self.method, "params": self.model_dump(mode="json"), "detector": self._detector().key(),
-            "train": train.state(), "ipc": ipc, "seed": seed,
-            **conditions(pick_device(self.device), __name__, *_CODE, "vddlib.distillers.distilled"),
+            "method": self.method, "params": self.model_dump(mode="json"), "detector": self._detecting,
+            "train": train.state(), "ipc": ipc, "seed": seed, "opencv": _opencv(), "encoding": ENCODING,
+            **conditions(pick_device(self.device), *modules),
         }  # fmt: skip
         return DistilledSet.load(artifacts.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed)))
 
@@ -110,24 +117,33 @@ class OptDistill(Distiller):
             what="teacher",
         )  # fmt: skip
 
-    def _detector(self) -> Detector:
-        return detector(self.detector, self.confidence)
-
     # --- stages ---------------------------------------------------------------------------------------------------------
 
     def prepare(self, train: Clips, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
         """Detect, track and crop the videos of a shard (which, of how many), for sets of any `ipc`, this seed and tile."""
-        which, count = shard
-        if not 0 <= which < count:
-            raise VddError(f"optdistill: shard {which} of {count} does not exist; they count from 0")
-        videos = self.candidates(train, seed)[which::count]
+        videos = _part(self.candidates(train, seed), shard)
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
-            stage.run(jobs, partial(detection, by=self._detector()), self.workers)
+            stage.run(jobs, partial(detection, by=self._detector), self.workers)
             stage, jobs = self._track(train, videos, seed)
             stage.run(jobs, partial(tracking, longest=self.longest), self.workers)
         stage, jobs = self._crop(train, videos, seed)
         stage.run(jobs, partial(crop, size=self.tile, lost=self.lost, longest=self.longest), self.workers)
+
+    def rate(self, train: Clips, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
+        """Let the scorer look at the segments of a shard, once all shards are prepared. Nothing to do for random scores."""
+        if self.score != "random":
+            by = self._scorer(train)
+            stage, jobs = self._rate(train, self.gather(train, seed), by)
+            judge(stage, _part(jobs, shard), by)
+
+    @property
+    def _detector(self) -> Detector:
+        return detector(self.detector, self.confidence)
+
+    @property
+    def _detecting(self) -> dict[str, Any]:
+        return {} if self.segments == "frames" else self._detector.key()
 
     def candidates(self, train: Clips, seed: int) -> list[int]:
         """Videos that are looked at: all, or `preselect` of each class."""
@@ -137,18 +153,6 @@ class OptDistill(Distiller):
             order = torch.randperm(len(members), generator=seeding.generator("preselect", seed, label))
             chosen += sorted(members[order[: self.preselect or None]].tolist())
         return chosen
-
-    def _detect(self, train: Clips, videos: list[int]) -> tuple[Stage, list[Job]]:
-        key = {"dataset": train.fingerprint, **self._detector().key(), "code": _code("detect")}
-        return Stage("detect", key), [Job(train.name(i), str(train.path(i))) for i in videos]
-
-    def _track(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
-        key = {"dataset": train.fingerprint, "longest": self.longest, "code": _code("track", "boxes")}
-        stage, jobs = self._detect(train, videos)
-        found = [(i, one) for i, one in zip(videos, stage.results(jobs), strict=True) if one]
-        chosen = [(i, boxes) for i, one in found if (boxes := self.chosen(train, i, one, seed))]
-        wanted = [Job(train.name(i), str(train.path(i)), boxes) for i, boxes in chosen]
-        return Stage("track", key), wanted
 
     def fitting(self, train: Clips, i: int, detected: dict[str, Any]) -> list[Box]:
         """The detections in video `i` that have a wanted label, as far as they lie within the frame."""
@@ -164,20 +168,31 @@ class OptDistill(Distiller):
         order = torch.randperm(len(found), generator=seeding.generator("boxes", seed, train.name(i)))
         return [found[place] for place in order[: self.boxes].tolist()]
 
+    def _detect(self, train: Clips, videos: list[int]) -> tuple[Stage, list[Job]]:
+        key = {"dataset": train.fingerprint, **self._detecting, "opencv": _opencv(), "code": _code("detect")}
+        return Stage("detect", key), [Job(train.name(i), str(train.path(i))) for i in videos]
+
+    def _track(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
+        code = _code("track", "boxes", "work")
+        key = {"dataset": train.fingerprint, "longest": self.longest, "opencv": _opencv(), "code": code}
+        stage, jobs = self._detect(train, videos)
+        chosen = (
+            (i, self.chosen(train, i, found, seed))
+            for i, found in zip(videos, stage.results(jobs), strict=True)
+            if found
+        )
+        return Stage("track", key), [Job(train.name(i), str(train.path(i)), boxes) for i, boxes in chosen if boxes]
+
     def _crop(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
-        code = _code("track", "boxes")
         key = {
-            "dataset": train.fingerprint,
-            "tile": self.tile,
-            "lost": self.lost,
-            "longest": self.longest,
-            "code": code,
-        }
+            "dataset": train.fingerprint, "tile": self.tile, "lost": self.lost, "longest": self.longest,
+            "opencv": _opencv(), "encoding": ENCODING, "code": _code("track", "boxes", "work"),
+        }  # fmt: skip
         if self.segments == "frames":
             return Stage("crop", key), [Job(train.name(i), str(train.path(i))) for i in videos]
         stage, jobs = self._track(train, videos, seed)
-        tracked = zip(jobs, stage.results(jobs), strict=True)
-        return Stage("crop", key), [Job(job.name, job.path, found["paths"]) for job, found in tracked if found]
+        tracked = (job for job, found in zip(jobs, stage.results(jobs), strict=True) if found)
+        return Stage("crop", key), [Job(job.name, job.path, _in_cache(stage.place(job, PATHS))) for job in tracked]
 
     def gather(self, train: Clips, seed: int = 0) -> Prepared:
         """The segments that `prepare` made. Raises VddError where a shard is missing."""
@@ -187,56 +202,63 @@ class OptDistill(Distiller):
         counts, seconds = {"videos": len(videos)}, {}
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
-            found = stage.results(jobs)
-            fits = [bool(self.fitting(train, i, one)) for i, one in zip(videos, found, strict=True) if one]
-            counts |= {"broken": found.count(None), "with a detection": sum(fits), "without": fits.count(False)}
+            fits = {True: 0, False: 0, None: 0}
+            seconds["detect"] = 0.0
+            for i, found in zip(videos, stage.results(jobs), strict=True):
+                fits[bool(self.fitting(train, i, found)) if found else None] += 1
+                seconds["detect"] += found["seconds"] if found else 0
+            counts |= {"with a detection": fits[True], "without": fits[False], "not read": fits[None]}
             stage, jobs = self._track(train, videos, seed)
-            followed = stage.results(jobs)
-            seconds |= {"detect": _seconds(found), "track": _seconds(followed)}
-            counts |= {"followed": sum(map(bool, followed))}
+            took = [one["seconds"] if one else None for one in stage.results(jobs)]
+            seconds["track"] = sum(filter(None, took))
+            counts |= {"followed": len(took) - took.count(None), "not followed": took.count(None)}
         stage, jobs = self._crop(train, videos, seed)
-        short = 0
-        cropped = stage.results(jobs)
-        seconds["crop"] = _seconds(cropped)
-        for job, found in zip(jobs, cropped, strict=True):
+        seconds["crop"], short, broken = 0.0, 0, 0
+        for job, found in zip(jobs, stage.results(jobs), strict=True):
+            broken += found is None
+            seconds["crop"] += found["seconds"] if found else 0
             for number, frames in enumerate(found["frames"] if found else []):
                 if frames < train.geometry.frames:
                     short += 1
                     continue
                 file = stage.place(job, f".{number}.mp4")
                 segments[label[job.name]].append(Segment(file=str(file), video=job.name, frames=frames, score=0.0))
-        counts |= {"segments": sum(map(len, segments)), "too short": short}
+        counts |= {"segments": sum(map(len, segments)), "too short": short, "not cropped": broken}
         return Prepared(segments, counts, seconds)
-
-    def scored(self, train: Clips, prepared: Prepared, seed: int) -> Prepared:
-        """The same segments with their scores."""
-        flat = [(one, label) for label, some in enumerate(prepared.segments) for one in some]
-        seconds: dict[str, float] = {}
-        if self.score == "random":
-            scores = torch.rand(len(flat), generator=seeding.generator("scores", seed)).tolist()
-        else:
-            by = self._scorer(train)
-            if self.score == "loss" and by.classes is None:
-                raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
-            about = {"scorer": by.about, "geometry": train.geometry.model_dump(), "code": _code("score")}
-            stage = Stage("score", about)
-            # One file name may stand for several crops, of other sizes say: the crop stage's folder tells them apart.
-            jobs = [Job("/".join(Path(one.file).parts[-3:]), one.file) for one, _ in flat]
-            judge(stage, jobs, by)
-            found = stage.results(jobs)
-            seconds["score"] = _seconds(found)
-            labels = torch.tensor([label for _, label in flat])
-            scores = score(torch.tensor([one["logits"] for one in found]), labels, self.score).tolist()
-        out: list[list[Segment]] = [[] for _ in prepared.segments]
-        for (one, label), value in zip(flat, scores, strict=True):
-            out[label].append(one.model_copy(update={"score": value}))
-        return prepared._replace(segments=out, seconds=prepared.seconds | seconds)
 
     def _scorer(self, train: Clips) -> Teacher | Kinetics:
         if self.scorer == "r3d_18":
             return Kinetics(pick_device(self.device))
         teacher = self.teacher(train)
         return Teacher(teacher.model, train, teacher.key)
+
+    def _rate(self, train: Clips, prepared: Prepared, by: Teacher | Kinetics) -> tuple[Stage, list[Job]]:
+        if self.score == "loss" and by.classes is None:
+            raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
+        about = {"scorer": by.about, "geometry": train.geometry.model_dump(), "code": _code("score")}
+        # One file name may stand for several crops, of other sizes say: the crop stage's folder tells them apart.
+        jobs = [Job(_in_cache(Path(one.file)), one.file) for some in prepared.segments for one in some]
+        return Stage("score", about), jobs
+
+    def scored(self, train: Clips, prepared: Prepared, seed: int) -> Prepared:
+        """The same segments with their scores; those that cannot be read are left out."""
+        out: list[list[Segment]] = [[] for _ in prepared.segments]
+        flat = [(one, label) for label, some in enumerate(prepared.segments) for one in some]
+        if self.score == "random":
+            values = torch.rand(len(flat), generator=seeding.generator("scores", seed)).tolist()
+            for (one, label), value in zip(flat, values, strict=True):
+                out[label].append(one.model_copy(update={"score": value}))
+            return prepared._replace(segments=out)
+        by = self._scorer(train)
+        stage, jobs = self._rate(train, prepared, by)
+        judge(stage, jobs, by)
+        seconds = 0.0
+        for (one, label), found in zip(flat, stage.results(jobs), strict=True):
+            if found:
+                seconds += found["seconds"]
+                value = score(torch.tensor([found["logits"]]), torch.tensor([label]), self.score).item()
+                out[label].append(one.model_copy(update={"score": value}))
+        return prepared._replace(segments=out, seconds=prepared.seconds | {"score": seconds})
 
     # --- the set --------------------------------------------------------------------------------------------------------
 
@@ -259,6 +281,7 @@ class OptDistill(Distiller):
 
     def _make(self, folder: Path, train: Clips, ipc: int, seed: int) -> None:
         device = pick_device(self.device)
+        forget_peak(device)
         chosen, prepared = self.select(train, ipc, seed)
         begun = time.monotonic()
         videos, lengths, size = [], [], self.side**2
@@ -273,8 +296,8 @@ class OptDistill(Distiller):
         if self.score != "random" and self.scorer == "teacher":
             costs["teacher"] = self.teacher(train).log.seconds
         facts = {
-            "distill_seconds": sum(costs.values()), "stage_seconds": costs,
-            "peak_memory_mb": peak_memory(device), "counts": prepared.counts,
+            "distill_seconds": sum(costs.values()), "stage_seconds": costs, "peak_memory_mb": peak_memory(device),
+            "counts": prepared.counts,
             "segments": [[one.model_dump(mode="json") | {"file": Path(one.file).name} for one in g] for g in groups],
         }  # fmt: skip
         say(f"optdistill IPC {ipc} seed {seed}: " + ", ".join(f"{n} {what}" for what, n in prepared.counts.items()))
@@ -282,8 +305,22 @@ class OptDistill(Distiller):
         DistilledSet(content, labels, train.classes, self.card(train, ipc, seed, **facts)).save(folder, previews=False)
 
 
-def _seconds(results: list[dict | None]) -> float:
-    return sum(one["seconds"] for one in results if one)
+def _part(items: list, shard: tuple[int, int]) -> list:
+    which, count = shard
+    if not 0 <= which < count:
+        raise VddError(f"optdistill: shard {which} of {count} does not exist; they count from 0")
+    return items[which::count]
+
+
+def _in_cache(path: Path) -> str:
+    """A file by its place in the cache, which machines may see at other places."""
+    return path.relative_to(artifacts.folder()).as_posix()
+
+
+def _opencv() -> str:
+    import cv2
+
+    return cv2.__version__
 
 
 def _code(*names: str) -> str:

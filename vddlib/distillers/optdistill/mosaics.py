@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vddlib import artifacts
 from vddlib.datasets import video
 from vddlib.datasets.clips import standardise
 from vddlib.datasets.geometry import Geometry
@@ -60,6 +61,11 @@ class Mosaics(nn.Module):
         frames, size, stride, wide, high = self.layout[4:].tolist()
         return Geometry(frames=frames, size=size, stride=stride, resize=(wide, high))
 
+    @property
+    def code(self) -> str:
+        """What turns the files into clips, for the keys of students: it is more than reading pixels."""
+        return artifacts.code_digest(__name__)
+
     def __len__(self) -> int:
         return len(self.ends) * self.parts
 
@@ -96,10 +102,12 @@ class Mosaics(nn.Module):
         return out
 
     def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips ``float32 [n, 3, T, size, size]``; where each begins is drawn."""
+        """Clips ``float32 [n, 3, T, size, size]``; where each begins is drawn, for all at once: a clip's draw does not
+        depend on those that it is asked for with."""
         geometry, clips = self.geometry, []
-        draws = torch.rand(len(indices), generator=generator)
-        for i, u in zip(torch.as_tensor(indices).tolist(), draws.tolist(), strict=True):
+        indices = torch.as_tensor(indices).cpu()
+        draws = torch.rand(len(self), generator=generator)[indices]
+        for i, u in zip(indices.tolist(), draws.tolist(), strict=True):
             frames = self._squares[i]
             start = int(u * geometry.starts(len(frames)))
             clips.append(frames[geometry.indices(len(frames), start)])

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,8 @@ from vddlib import artifacts
 from vddlib.datasets.store import over
 from vddlib.errors import BrokenVideo, VddError
 from vddlib.progress import say
+
+FAILED = ".failed.json"
 
 
 class Job(NamedTuple):
@@ -40,7 +42,7 @@ class Stage:
         """Do the jobs whose file is not there yet, in parallel processes, with progress.
 
         `work(job, place)` returns a JSON-able result and may write other files beside `place`. A video that cannot be read
-        costs one line, and stays marked as failed.
+        costs one line; it is tried again by the next run, in case the disk or the memory was to blame.
         """
         waiting = [job for job in jobs if not self.place(job).is_file()]
         if waiting and len(waiting) < len(jobs):
@@ -50,16 +52,23 @@ class Stage:
             if failed:
                 say(f"{self.name}: {job.name} is left out: {failed}")
 
-    def results(self, jobs: Sequence[Job]) -> list[dict | None]:
-        """The result of every job, None where the video failed. Raises VddError where one was never run."""
-        out = []
+    def fail(self, job: Job, why: str) -> str:
+        """Leave word of why a job failed; returns it."""
+        place = self.place(job, FAILED)
+        place.parent.mkdir(exist_ok=True)
+        artifacts.write_json(place, {"name": job.name, "failed": why})
+        return why
+
+    def results(self, jobs: Iterable[Job]) -> Iterator[dict | None]:
+        """The result of every job, one after another; None where the video failed. Raises VddError where one never ran."""
         for job in jobs:
-            try:
-                found = json.loads(self.place(job).read_text())
-            except OSError:
-                raise VddError(f"{self.name}: {job.name} was not run; run its shard first") from None
-            out.append(None if "failed" in found else found)
-        return out
+            place = self.place(job)
+            if place.is_file():
+                yield json.loads(place.read_text())
+            elif self.place(job, FAILED).is_file():
+                yield None
+            else:
+                raise VddError(f"{self.name}: {job.name} was not run; run its shard first")
 
 
 def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
@@ -69,16 +78,10 @@ def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
     try:
         result = work(job, place)
     except BrokenVideo as error:
-        return _failed(place, job, str(error))
+        return stage.fail(job, str(error))
     artifacts.write_json(place, {"name": job.name, **result, "seconds": time.monotonic() - begun})
     return ""
 
 
-def _failed(place: Path, job: Job, why: str) -> str:
-    place.parent.mkdir(exist_ok=True)
-    artifacts.write_json(place, {"name": job.name, "failed": why})
-    return why
-
-
 def _crashed(stage: Stage, job: Job) -> str:
-    return _failed(stage.place(job), job, "it took its process down")
+    return stage.fail(job, "it took its process down")

@@ -19,21 +19,32 @@ def follow(frames: Iterable[np.ndarray], boxes: Sequence[Box]) -> list[list[Box 
     """
     import cv2
 
-    cv2.setNumThreads(1)  # processes run side by side, and one thread gives the same boxes everywhere
     paths: list[list[Box | None]] = [[box] for box in boxes]
-    trackers: list = []
-    for number, frame in enumerate(frames):
-        picture = np.ascontiguousarray(frame[..., ::-1])
-        if number == 0:
-            trackers = [cv2.TrackerCSRT.create() for _ in boxes]
-            for tracker, (x, y, w, h) in zip(trackers, boxes, strict=True):
-                tracker.init(picture, (int(x), int(y), max(1, round(w)), max(1, round(h))))
-            continue
-        height, width = frame.shape[:2]
-        for path, tracker in zip(paths, trackers, strict=True):
-            there, box = tracker.update(picture)
-            path.append(inside(tuple(map(float, box)), width, height) if there else None)
+    trackers = [cv2.TrackerCSRT.create() for _ in boxes]
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # processes run side by side, and one thread gives the same boxes everywhere
+    try:
+        for number, frame in enumerate(frames):
+            picture = np.ascontiguousarray(frame[..., ::-1])
+            for path, tracker in zip(paths, trackers, strict=True):
+                if number == 0:
+                    x, y, w, h = path[0]
+                    tracker.init(picture, (int(x), int(y), round(w), round(h)))
+                else:
+                    path.append(_next(tracker, picture))
+    finally:
+        cv2.setNumThreads(threads)
     return paths
+
+
+def _next(tracker, picture: np.ndarray) -> Box | None:
+    import cv2
+
+    try:
+        there, box = tracker.update(picture)
+    except cv2.error:  # of a target that has shrunk to nothing
+        return None
+    return inside(tuple(map(float, box)), picture.shape[1], picture.shape[0]) if there else None
 
 
 def track(path: Path, boxes: Sequence[Box], longest: int = 0) -> dict[str, Any]:
@@ -59,16 +70,20 @@ def track(path: Path, boxes: Sequence[Box], longest: int = 0) -> dict[str, Any]:
     return {"size": [first.shape[1], first.shape[0]], "frames": seen, "paths": rounded}
 
 
-def crops(path: Path, boxes: Sequence[Box | None], width: int, height: int, lost: Lost) -> np.ndarray:
-    """The crop along one track, ``uint8 [T, height, width, 3]``.
+def crops(path: Path, paths: Sequence[Sequence[Box | None]], width: int, height: int, lost: Lost) -> list[np.ndarray]:
+    """The crop along each track, ``uint8 [T, height, width, 3]``.
 
-    boxes: one per frame, None where it was lost: such a frame is dropped (as the authors' code does), or shows the last
-    place known ('hold'). T is 0 where every frame is dropped.
+    paths: a box per frame for each track, None where it was lost: such a frame is dropped (as the authors' code does), or
+    shows the last place known ('hold'). T is 0 where every frame is dropped.
     """
-    made, last = [], None
-    for box, frame in zip(boxes, video.stream(path), strict=False):
-        last = box or (last if lost == "hold" else None)
-        if last is not None:
-            place = cover(tuple(last), frame.shape[1], frame.shape[0], width / height)
-            made.append(cut(frame, place, width, height))
-    return np.stack(made) if made else np.empty((0, height, width, 3), np.uint8)
+    made: list[list[np.ndarray]] = [[] for _ in paths]
+    last: list[Box | None] = [None for _ in paths]
+    longest = max(map(len, paths), default=0)
+    for number, frame in zip(range(longest), video.stream(path), strict=False):
+        for track_, boxes in enumerate(paths):
+            box = boxes[number] if number < len(boxes) else None
+            last[track_] = box or (last[track_] if lost == "hold" and number < len(boxes) else None)
+            if last[track_] is not None:
+                place = cover(tuple(last[track_]), frame.shape[1], frame.shape[0], width / height)
+                made[track_].append(cut(frame, place, width, height))
+    return [np.stack(some) if some else np.empty((0, height, width, 3), np.uint8) for some in made]

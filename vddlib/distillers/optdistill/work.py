@@ -1,6 +1,8 @@
 """What the stages do to one video (or one batch of segments): results go into files, so that nothing is done twice."""
 
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,12 @@ from vddlib.distillers.optdistill.detect import Detector, detect
 from vddlib.distillers.optdistill.score import Kinetics, Teacher
 from vddlib.distillers.optdistill.stages import Job, Stage
 from vddlib.distillers.optdistill.track import Lost, crops, track
+from vddlib.errors import BrokenVideo
+from vddlib.progress import say
 from vddlib.progress import track as progress
 
 NEARLY_LOSSLESS = 10  # CRF of segments: the mosaic encodes them again
+PATHS = ".paths.json"  # tracks lie in files of their own: there may be gigabytes of them
 
 
 def detection(job: Job, place: Path, *, by: Detector) -> dict:
@@ -22,24 +27,27 @@ def detection(job: Job, place: Path, *, by: Detector) -> dict:
 
 
 def tracking(job: Job, place: Path, *, longest: int) -> dict:
-    """The chosen boxes, ``job.given``, frame by frame."""
-    return track(Path(job.path), [tuple(box) for box in job.given], longest)
+    """The chosen boxes, ``job.given``, frame by frame: the tracks go into a file beside `place`."""
+    found = track(Path(job.path), [tuple(box) for box in job.given], longest)
+    paths = found.pop("paths")
+    artifacts.write_json(place.with_name(place.stem + PATHS), paths)
+    return found | {"lost": [path.count(None) for path in paths]}
 
 
 def crop(job: Job, place: Path, *, size: tuple[int, int], lost: Lost, longest: int) -> dict:
-    """A video beside `place` for each of the tracks ``job.given``; of the whole frames where there are none."""
-    path, paths = Path(job.path), job.given
-    if paths is None:
+    """A video beside `place` for each track in the file ``job.given`` (of the cache); of whole frames where it is None."""
+    path = Path(job.path)
+    if job.given is None:
         probe = video.probe(path)
         count = min(probe.frames, longest or probe.frames)
         paths = [[(0.0, 0.0, float(probe.width), float(probe.height))] * count]
-    lengths = []
-    for number, boxes in enumerate(paths):
-        made = crops(path, boxes, *size, lost)
-        lengths.append(len(made))
-        if len(made):
-            video.encode(place.with_name(f"{place.stem}.{number}.mp4"), made, quality=NEARLY_LOSSLESS)
-    return {"frames": lengths}
+    else:
+        paths = json.loads((artifacts.folder() / job.given).read_text())
+    made = crops(path, paths, *size, lost)
+    for number, frames in enumerate(made):
+        if len(frames):
+            video.encode(place.with_name(f"{place.stem}.{number}.mp4"), frames, quality=NEARLY_LOSSLESS)
+    return {"frames": [len(frames) for frames in made]}
 
 
 def frames_of(file: str) -> np.ndarray:
@@ -48,14 +56,27 @@ def frames_of(file: str) -> np.ndarray:
 
 
 def judge(stage: Stage, jobs: list[Job], by: Teacher | Kinetics, at_once: int = 16) -> None:
-    """Logits of every segment that has none yet, in batches on the scorer's device."""
+    """Logits of every segment that has none yet, in batches on the scorer's device; the next batch is decoded meanwhile."""
     waiting = [job for job in jobs if not stage.place(job).is_file()]
     batches = [waiting[first : first + at_once] for first in range(0, len(waiting), at_once)]
-    for some in progress(batches, "score"):
-        begun = time.monotonic()
-        logits = by([frames_of(job.path) for job in some])
-        each = (time.monotonic() - begun) / len(some)
-        for job, row in zip(some, logits.tolist(), strict=True):
-            place = stage.place(job)
-            place.parent.mkdir(exist_ok=True)
-            artifacts.write_json(place, {"logits": row, "seconds": each})
+    with ThreadPoolExecutor(4) as readers:
+        coming = [readers.submit(_readable, stage, job) for job in (batches[0] if batches else [])]
+        for number, _ in enumerate(progress(batches, "score")):
+            begun = time.monotonic()
+            read = [(job, frames) for job, frames in (future.result() for future in coming) if frames is not None]
+            following = batches[number + 1] if number + 1 < len(batches) else []
+            coming = [readers.submit(_readable, stage, job) for job in following]
+            logits = by([frames for _, frames in read]).tolist() if read else []
+            each = (time.monotonic() - begun) / max(1, len(read))
+            for (job, _), row in zip(read, logits, strict=True):
+                place = stage.place(job)
+                place.parent.mkdir(exist_ok=True)
+                artifacts.write_json(place, {"logits": row, "seconds": each})
+
+
+def _readable(stage: Stage, job: Job) -> tuple[Job, np.ndarray | None]:
+    try:
+        return job, frames_of(job.path)
+    except BrokenVideo as error:
+        say(f"{stage.name}: {job.name} is left out: {stage.fail(job, str(error))}")
+        return job, None
