@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.conftest import ROOT
-from vddlib import notebooks
+from vddlib import models, notebooks
 from vddlib.datasets.catalog import CATALOG
 from vddlib.run import check_params, notebook_parameters, read_params
 
@@ -31,6 +31,18 @@ def test_params_fit_their_notebook(path):
     assert values and not coerced
     assert values.get("dataset", "motions") in CATALOG
     assert values.get("scale", path.parent.parent.name) == path.parent.parent.name
+
+
+FRAMES = [path for path in PARAMS if read_params(path).get("experiment") == "frames"]
+
+
+@pytest.mark.parametrize("path", FRAMES, ids=lambda p: "/".join(p.with_suffix("").parts[-3:]))
+def test_networks_can_be_built_for_every_number_of_frames(path):
+    values = read_params(path)
+    options = values.get("student_options", {"depth": 2, "widths": [32, 64]})
+    for frames in values["values"]:
+        for name in ("minic3d", "minic3d_bn"):
+            models.build(name, 4, frames=frames, size=values.get("size", 32), **options)
 
 
 def test_what_is_not_clean_is_named(tmp_path):
