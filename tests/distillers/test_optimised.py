@@ -50,7 +50,9 @@ def bits(folder):
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.safetensors")}
     card = json.loads((folder / "card.json").read_text())
     return files | {"losses": (folder / "losses.json").read_text()}, {
-        name: value for name, value in card.items() if name not in ("distill_seconds", "peak_memory_mb")
+        name: value
+        for name, value in card.items()
+        if name not in ("distill_seconds", "experts_seconds", "peak_memory_mb")
     }
 
 
