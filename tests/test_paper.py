@@ -1,6 +1,7 @@
 """The papers' parameters run: 16 frames of 112x112, the published network, every other value as it stands, on made videos.
 
-Only what takes the time is cut: the dataset, iterations, epochs, experts and seeds.
+Cut is what takes the time (the dataset, iterations and steps, epochs, experts, the pool, seeds), and replaced what is fetched
+from hubs (the detector, R3D-18).
 """
 
 import csv
@@ -15,7 +16,7 @@ SHORT = {
     "iterations": 2, "experts": 1, "max_start_epoch": 1, "syn_steps": 2, "pool": 2, "teacher_epochs": 1,
     "embedding_epochs": 1, "epochs": 1, "hard_epochs": 1, "region_epochs": 1, "seeds": [0], "single_frame_classes": [],
 }  # fmt: skip
-WITHOUT_WEIGHTS = {"detector": "motion", "scorer": "teacher", "fallback": "centre"}  # those are fetched from hubs
+WITHOUT_WEIGHTS = {"detector": "motion", "scorer": "teacher", "fallback": "centre"}
 PAPER = {
     "02_students_and_full_data": "miniucf",
     "03_coresets": "miniucf_ipc1",

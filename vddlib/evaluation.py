@@ -16,7 +16,7 @@ from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet, FullSet
 from vddlib.errors import VddError, unknown
 from vddlib.progress import say
-from vddlib.students import Network, Trained, trained
+from vddlib.students import Network, Trained, taught, trained
 from vddlib.training import Recipe, pick_device
 
 
@@ -223,9 +223,7 @@ def teacher_of(protocol: Protocol, train: Clips, *, network: Network, recipe: Re
     """The teacher that `protocol` needs, `network` trained on the train split by `recipe`; None where it needs none."""
     if protocol.labels != "teacher":
         return None
-    return trained(
-        train, network, recipe, seed=seed, device=pick_device(device), flip=True, what=f"teacher, seed {seed}"
-    )
+    return taught(train, network, recipe, seed=seed, device=pick_device(device))
 
 
 def evaluate(

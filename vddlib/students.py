@@ -136,6 +136,11 @@ def trained(
     return _open(folder, network, source, geometry, device, key)
 
 
+def taught(train: Source, network: Network, recipe: Recipe, *, seed: int, device: torch.device) -> "Trained":
+    """`network` trained on the train split, flipped at random: what labels clips, scores them, or lends its statistics."""
+    return trained(train, network, recipe, seed=seed, device=device, flip=True, what="teacher")
+
+
 def _open(folder: Path, network: Network, source, geometry: Geometry, device: torch.device, key: dict) -> Trained:
     from safetensors.torch import load_file
 

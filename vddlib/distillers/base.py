@@ -1,6 +1,7 @@
 """What every distiller is: a pydantic model of its hyper-parameters with one method, `distill`."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -59,6 +60,14 @@ def check_ipc(train: Clips, ipc: int) -> None:
             f"ipc {ipc} is larger than the class {train.classes[smallest]} of {train.dataset}, which has "
             f"{int(counts[smallest])} train videos; choose at most {int(counts[smallest])}"
         )
+
+
+def part_of(items: Sequence, shard: tuple[int, int], method: str) -> Sequence:
+    """Every so many of `items`, for a shard (which, of how many). Raises VddError for one that does not exist."""
+    which, count = shard
+    if not 0 <= which < count:
+        raise VddError(f"{method}: shard {which} of {count} does not exist; they count from 0")
+    return items[which::count]
 
 
 class Selector(Distiller):

@@ -94,6 +94,18 @@ class DistilledSet:
             everything = torch.arange(len(self))
             return self.content(everything, generator or seeding.generator("distilled", 0, 0)), self.targets
 
+    @torch.no_grad()
+    def logits(self, model: nn.Module, draws: int = 1, at_once: int = 64) -> Tensor:
+        """What `model` says of every clip, ``float32 [draws, N, C]`` on the CPU; clips that are drawn are drawn so often."""
+        model = model.eval()
+        device, parts = next(model.parameters()).device, torch.arange(len(self)).split(at_once)
+        return torch.stack(
+            [
+                torch.cat([model(self.batch(part, epoch=draw)[0].to(device)).float().cpu() for part in parts])
+                for draw in range(draws)
+            ]
+        )
+
     @cached_property
     def pixels(self) -> np.ndarray:
         """The clips as a person sees them, ``uint8 [N, T, H, W, 3]`` (one draw)."""

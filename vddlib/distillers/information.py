@@ -12,14 +12,9 @@ def entropy(p: Tensor) -> Tensor:
     return -torch.xlogy(p, p).sum(-1)
 
 
-@torch.no_grad()
 def predictions(distilled: DistilledSet, observer: nn.Module, draws: int = 1, at_once: int = 64) -> Tensor:
     """Class probabilities ``float32 [draws * N, C]`` that the `observer` gives the set's clips, drawn `draws` times."""
-    observer = observer.eval()
-    device = next(observer.parameters()).device
-    parts = [(draw, part) for draw in range(draws) for part in torch.arange(len(distilled)).split(at_once)]
-    logits = [observer(distilled.batch(part, epoch=draw)[0].to(device)).float().cpu() for draw, part in parts]
-    return F.softmax(torch.cat(logits), 1)
+    return F.softmax(distilled.logits(observer, draws, at_once).flatten(0, 1), 1)
 
 
 def information(p: Tensor, labels: Tensor) -> dict[str, float]:

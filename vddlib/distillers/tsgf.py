@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from vddlib import saliency, seeding
 from vddlib.augmentations import flip, random_resized_crop
 from vddlib.datasets.clips import Clips
-from vddlib.distillers.base import check_ipc
+from vddlib.distillers.base import check_ipc, part_of
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.objective import Draw, Objective
 from vddlib.distillers.optimised import History, Optimised
 from vddlib.distillers.pixels import Pixels
 from vddlib.errors import VddError
 from vddlib.saliency import Window
-from vddlib.students import Network, Trained, trained
+from vddlib.students import Network, Trained, taught
 from vddlib.timing import stage
 from vddlib.training import Recipe, pick_device
 
@@ -155,10 +155,8 @@ class Recovery(Optimised):
 
     def teacher(self, train: Clips) -> Trained:
         """The teacher, trained on `train` by the one fit loop, or out of the cache."""
-        return trained(
-            train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=pick_device(self.device), flip=True,
-            what="teacher",
-        )  # fmt: skip
+        device = pick_device(self.device)
+        return taught(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
 
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """Cross-entropy and BN statistics."""
@@ -181,10 +179,8 @@ class TSGF(Recovery):
     def recover(self, train: Clips, ipc: int, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> list[Path]:
         """Folders of the batches of a shard, (which, of how many): shards may run on different machines of one cache."""
         check_ipc(train, ipc)
-        which, count = shard
-        if not 0 <= which < count:
-            raise VddError(f"tsgf: shard {which} of {count} does not exist; they count from 0")
-        return [self.batch(part).folder(train, ipc, seed) for part in range(which, self.parts(train, ipc), count)]
+        parts = part_of(range(self.parts(train, ipc)), shard, self.method)
+        return [self.batch(part).folder(train, ipc, seed) for part in parts]
 
     def batch(self, part: int) -> Recovery:
         """The distiller of one batch."""
@@ -213,7 +209,6 @@ class TSGF(Recovery):
         return self.batch(part).history(train, ipc, seed)
 
 
-@torch.no_grad()
 def relabel(
     distilled: DistilledSet, teacher: Trained, temperature: float, draws: int = 1, at_once: int = 64
 ) -> DistilledSet:
@@ -224,14 +219,9 @@ def relabel(
     Works for any set, so that what the labels alone bring can be told apart (random clips under D). The teacher's training
     counts among the seconds of distillation, now or when it went into the cache.
     """
-    model = teacher.model.eval()
-    device = next(model.parameters()).device
-    parts = torch.arange(len(distilled)).split(at_once)
-    logits = [
-        torch.cat([model(distilled.batch(p, epoch=d)[0].to(device)).float().cpu() for p in parts]) for d in range(draws)
-    ]
-    labels = torch.stack([F.softmax(some / temperature, 1) for some in logits]).mean(0)
-    counted = "teacher" in distilled.card.get("stage_seconds", {})  # OptDistill's: it has scored segments already
+    logits = distilled.logits(teacher.model, draws, at_once)
+    counted = "teacher_seconds" in distilled.card  # one that also scored segments, say, has been counted there
     seconds = (distilled.card.get("distill_seconds") or 0.0) + (0.0 if counted else teacher.log.seconds)
     facts = {"teacher": teacher.key["network"]["name"], "teacher_seconds": teacher.log.seconds}
+    labels = F.softmax(logits / temperature, -1).mean(0)
     return distilled.with_targets(labels, temperature=temperature, distill_seconds=seconds, **facts)

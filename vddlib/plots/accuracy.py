@@ -4,6 +4,8 @@ Every function takes records (a data frame as `results.load` gives it) and retur
 last value of a cell; `save` writes it. Error bars are one sample standard deviation over seeds.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,6 +19,7 @@ from vddlib.results.schema import chance, display, method_rank
 
 METRIC_LABELS = {"top1": "top-1 (%)", "top5": "top-5 (%)", "auc": "macro AUC (%)", "f1": "macro F1 (%)"}
 BYTES_LABELS = {"bytes_float32": "as float32", "bytes_uint8": "as uint8", "bytes_video": "as encoded video"}
+LARGEST = 600  # area of the mark of most memory, square points
 PANEL = ["dataset", "protocol", "student", "frames", "size", "subset"]
 
 
@@ -44,7 +47,7 @@ def accuracy_by_method(df: pd.DataFrame, metric: str = "top1") -> Drawing:
 
 
 def _bars(ax: Axes, part: pd.DataFrame, metric: str, ipcs: list[int]) -> None:
-    methods = sorted(part["method"].unique(), key=lambda m: (method_rank(m), m))
+    methods = _in_order(part["method"].unique())
     width = 0.8 / len(ipcs)
     for x, method in enumerate(methods):
         for place, ipc in enumerate(ipcs):
@@ -115,17 +118,17 @@ def accuracy_by_cost(df: pd.DataFrame, metric: str = "top1") -> Drawing:
         ax = fig.add_subplot(rows, columns, place)
         for (method, ipc), mine in part.groupby(["method", "ipc"]):
             at = mine["_seconds"].mean(), mine[metric].mean()
-            area = 600 * mine["peak_memory_mb"].mean() / most
+            area = LARGEST * mine["peak_memory_mb"].mean() / most
             ax.errorbar(*at, yerr=_std(mine[metric]), ecolor=colour(method), capsize=2, elinewidth=0.8, zorder=2)
             edge = "--" if "[" in method else "-"
             ax.scatter(*at, s=area, color=tint(colour(method), 0.45), edgecolor=colour(method), ls=edge, zorder=3)
             ax.annotate(str(ipc), at, ha="center", va="center", fontsize=7, color=INK, zorder=4)
         _log_axis(ax, "time to distil (s)")
         _finish(ax, title, part, metric)
-    order = sorted(df["method"].unique(), key=lambda m: (method_rank(m), m))
+    order = _in_order(df["method"].unique())
     handles = [Line2D([], [], marker="o", ls="", ms=7, mfc=tint(colour(m), 0.45), mec=colour(m)) for m in order]
     size = max(1, round(most, -int(np.floor(np.log10(most)))))
-    handles.append(Line2D([], [], marker="o", ls="", ms=(600 * size / most) ** 0.5, mfc="none", mec=GREY))
+    handles.append(Line2D([], [], marker="o", ls="", ms=(LARGEST * size / most) ** 0.5, mfc="none", mec=GREY))
     labels = [*map(display, order), f"area: {size:g} MB\nnumbers: IPC"]
     fig.legend(handles=handles, labels=labels, loc="outside right center", labelspacing=0.8)
     return fig
@@ -149,7 +152,7 @@ def _curves(df: pd.DataFrame, metric: str, axes: list[tuple]) -> Drawing:
             draw(ax, part)
             _finish(ax, title if place == 0 else "", part, metric, label_full=x == "ipc")
             ax.set_ylabel(METRIC_LABELS.get(metric, metric) if place == 0 else "")
-    order = sorted(seen, key=lambda m: (method_rank(m), m))
+    order = _in_order(seen)
     fig.legend(handles=[seen[m] for m in order], labels=[display(m) for m in order], loc="outside right center")
     return fig
 
@@ -247,6 +250,10 @@ def _log_axis(ax: Axes, label: str) -> None:
 def _error(ax: Axes, x: float, y: float, std: float) -> None:
     if std > 0:
         ax.errorbar(x, y, yerr=std, color=INK, capsize=2.5, elinewidth=1, capthick=1, zorder=3)
+
+
+def _in_order(methods: Iterable[str]) -> list[str]:
+    return sorted(methods, key=lambda m: (method_rank(m), m))
 
 
 def _std(values) -> float:

@@ -6,8 +6,6 @@ import numpy as np
 
 Box = tuple[float, float, float, float]
 COLOURS = ((230, 159, 0), (0, 158, 115), (86, 180, 233), (204, 121, 167))  # Okabe and Ito's
-
-
 LEAST = 2  # pixels along a side: CSRT cannot follow less
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def _fetched(name: str) -> Path:
 
 def detect(path: Path, by: Detector) -> dict[str, Any]:
     """Detections in one video, as plain JSON: its size and what was found. Raises BrokenVideo."""
-    frames = np.stack([frame for _, frame in zip(range(by.frames), video.stream(path), strict=False)])
+    frames = np.stack(list(islice(video.stream(path), by.frames)))
     found = by(frames) if len(frames) >= by.frames else []
     return {"size": [frames.shape[2], frames.shape[1]], "found": [one.model_dump(mode="json") for one in found]}
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from vddlib import artifacts, seeding
 from vddlib.datasets import video
 from vddlib.datasets.clips import Clips
-from vddlib.distillers.base import Distiller, check_ipc
+from vddlib.distillers.base import Distiller, check_ipc, part_of
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill.boxes import Box, inside
 from vddlib.distillers.optdistill.compose import Segment, choose, mosaic
@@ -24,7 +24,7 @@ from vddlib.distillers.optdistill.work import PATHS, crop, detection, frames_of,
 from vddlib.errors import VddError
 from vddlib.progress import say
 from vddlib.progress import track as progress
-from vddlib.students import Network, Trained, conditions, trained
+from vddlib.students import Network, Trained, conditions, taught
 from vddlib.timing import forget_peak
 from vddlib.training import Recipe, peak_memory, pick_device
 
@@ -112,22 +112,21 @@ class OptDistill(Distiller):
 
     def teacher(self, train: Clips) -> Trained:
         """The network that scores segments and labels tiles."""
-        return trained(
-            train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=pick_device(self.device), flip=True,
-            what="teacher",
-        )  # fmt: skip
+        device = pick_device(self.device)
+        return taught(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
 
     # --- stages ---------------------------------------------------------------------------------------------------------
 
     def prepare(self, train: Clips, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
         """Detect, track and crop the videos of a shard (which, of how many), for sets of any `ipc`, this seed and tile."""
-        videos = _part(self.candidates(train, seed), shard)
+        videos = part_of(self.candidates(train, seed), shard, self.method)
+        tracks = None
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
             stage.run(jobs, partial(detection, by=self._detector), self.workers)
-            stage, jobs = self._track(train, videos, seed)
+            stage, jobs = tracks = self._track(train, videos, seed)
             stage.run(jobs, partial(tracking, longest=self.longest), self.workers)
-        stage, jobs = self._crop(train, videos, seed)
+        stage, jobs = self._crop(train, videos, tracks)
         stage.run(jobs, partial(crop, size=self.tile, lost=self.lost, longest=self.longest), self.workers)
 
     def rate(self, train: Clips, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
@@ -135,7 +134,7 @@ class OptDistill(Distiller):
         if self.score != "random":
             by = self._scorer(train)
             stage, jobs = self._rate(train, self.gather(train, seed), by)
-            judge(stage, _part(jobs, shard), by)
+            judge(stage, part_of(jobs, shard, self.method), by)
 
     @property
     def _detector(self) -> Detector:
@@ -183,14 +182,14 @@ class OptDistill(Distiller):
         )
         return Stage("track", key), [Job(train.name(i), str(train.path(i)), boxes) for i, boxes in chosen if boxes]
 
-    def _crop(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
+    def _crop(self, train: Clips, videos: list[int], tracks: tuple[Stage, list[Job]] | None) -> tuple[Stage, list[Job]]:
         key = {
             "dataset": train.fingerprint, "tile": self.tile, "lost": self.lost, "longest": self.longest,
             "opencv": _opencv(), "encoding": ENCODING, "code": _code("track", "boxes", "work"),
         }  # fmt: skip
-        if self.segments == "frames":
+        if tracks is None:
             return Stage("crop", key), [Job(train.name(i), str(train.path(i))) for i in videos]
-        stage, jobs = self._track(train, videos, seed)
+        stage, jobs = tracks
         tracked = (job for job, found in zip(jobs, stage.results(jobs), strict=True) if found)
         return Stage("crop", key), [Job(job.name, job.path, _in_cache(stage.place(job, PATHS))) for job in tracked]
 
@@ -199,7 +198,7 @@ class OptDistill(Distiller):
         videos = self.candidates(train, seed)
         label = {train.name(i): int(train.labels[i]) for i in videos}
         segments: list[list[Segment]] = [[] for _ in train.classes]
-        counts, seconds = {"videos": len(videos)}, {}
+        counts, seconds, tracks = {"videos": len(videos)}, {}, None
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
             fits = {True: 0, False: 0, None: 0}
@@ -208,11 +207,11 @@ class OptDistill(Distiller):
                 fits[bool(self.fitting(train, i, found)) if found else None] += 1
                 seconds["detect"] += found["seconds"] if found else 0
             counts |= {"with a detection": fits[True], "without": fits[False], "not read": fits[None]}
-            stage, jobs = self._track(train, videos, seed)
+            stage, jobs = tracks = self._track(train, videos, seed)
             took = [one["seconds"] if one else None for one in stage.results(jobs)]
             seconds["track"] = sum(filter(None, took))
             counts |= {"followed": len(took) - took.count(None), "not followed": took.count(None)}
-        stage, jobs = self._crop(train, videos, seed)
+        stage, jobs = self._crop(train, videos, tracks)
         seconds["crop"], short, broken = 0.0, 0, 0
         for job, found in zip(jobs, stage.results(jobs), strict=True):
             broken += found is None
@@ -293,9 +292,10 @@ class OptDistill(Distiller):
         high, wide = frames.shape[1:3]
         content = Mosaics.of(videos, lengths, (wide, high), self.side, train.geometry, train.mean, train.std)
         costs = prepared.seconds | {"compose": time.monotonic() - begun}
+        scored = {}
         if self.score != "random" and self.scorer == "teacher":
-            costs["teacher"] = self.teacher(train).log.seconds
-        facts = {
+            costs["teacher"] = scored["teacher_seconds"] = self.teacher(train).log.seconds
+        facts = scored | {
             "distill_seconds": sum(costs.values()), "stage_seconds": costs, "peak_memory_mb": peak_memory(device),
             "counts": prepared.counts,
             "segments": [[one.model_dump(mode="json") | {"file": Path(one.file).name} for one in g] for g in groups],
@@ -303,13 +303,6 @@ class OptDistill(Distiller):
         say(f"optdistill IPC {ipc} seed {seed}: " + ", ".join(f"{n} {what}" for what, n in prepared.counts.items()))
         labels = torch.arange(len(train.classes)).repeat_interleave(ipc)
         DistilledSet(content, labels, train.classes, self.card(train, ipc, seed, **facts)).save(folder, previews=False)
-
-
-def _part(items: list, shard: tuple[int, int]) -> list:
-    which, count = shard
-    if not 0 <= which < count:
-        raise VddError(f"optdistill: shard {which} of {count} does not exist; they count from 0")
-    return items[which::count]
 
 
 def _in_cache(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Following a box through a video with OpenCV's CSRT, and the crops along it (OptDistill, section 5.1, step 2)."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,22 +53,11 @@ def track(path: Path, boxes: Sequence[Box], longest: int = 0) -> dict[str, Any]:
 
     At most `longest` frames are followed; 0 is all of them. Raises BrokenVideo.
     """
-    frames = video.stream(path)
+    frames = islice(video.stream(path), longest or None)
     first = next(frames)
-    seen = 1
-
-    def counted():
-        nonlocal seen
-        yield first
-        for frame in frames:
-            if longest and seen == longest:
-                return
-            seen += 1
-            yield frame
-
-    paths = follow(counted(), boxes)
+    paths = follow(chain([first], frames), boxes)
     rounded = [[None if b is None else [round(v, 2) for v in b] for b in p] for p in paths]
-    return {"size": [first.shape[1], first.shape[0]], "frames": seen, "paths": rounded}
+    return {"size": [first.shape[1], first.shape[0]], "frames": len(paths[0]), "paths": rounded}
 
 
 def crops(path: Path, paths: Sequence[Sequence[Box | None]], width: int, height: int, lost: Lost) -> list[np.ndarray]:
