@@ -2,13 +2,14 @@
 
 import json
 import math
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vddlib import results
+from vddlib import provenance, results
 from vddlib.errors import VddError
 from vddlib.results import records
 from vddlib.results.main_table import blocks_of
@@ -186,6 +187,27 @@ def test__gather__forgets_runs_whose_params_are_gone(tmp_path, monkeypatch):
     write(tmp_path, "04_dm", [row(method="dm")], monkeypatch)
     assert len(results.gather("quick", tmp_path)) == 2
     (tmp_path / "params/quick/04_dm/records.yaml").unlink()
+    assert results.gather("quick", tmp_path)["method"].tolist() == ["random"]
+
+
+def test__gather__keeps_rows_measured_on_another_machine(tmp_path, monkeypatch, capsys):
+    """Until their params file changes or its run is made here; a setting measured here too is the one from here."""
+    (tmp_path / "notebooks").mkdir()
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "lr: float = 0.1"}
+    (tmp_path / "notebooks" / "04_dm.ipynb").write_text(json.dumps({"cells": [cell]}))
+    sha256 = provenance.params_sha256({"lr": 0.5})
+    there = [row(method="dm", params_sha256=sha256, commit="c" * 40), row(params_sha256=sha256, top1=11.0)]
+    write(tmp_path, "04_dm", there, monkeypatch)
+    (tmp_path / "params" / "quick" / "04_dm" / "records.yaml").write_text("lr: 0.5")
+    assert len(results.gather("quick", tmp_path)) == 2
+
+    shutil.rmtree(tmp_path / "runs")  # another machine: what was committed, and nothing else
+    write(tmp_path, "03_coresets", [row(top1=20.0)], monkeypatch)
+    gathered = results.gather("quick", tmp_path).set_index("method")
+    assert gathered["top1"].to_dict() == {"random": 20.0, "dm": 25.0}
+    assert gathered.loc["dm", "commit"] == "c" * 40 and "ccccccc" in capsys.readouterr().out
+
+    (tmp_path / "params" / "quick" / "04_dm" / "records.yaml").write_text("lr: 0.6")
     assert results.gather("quick", tmp_path)["method"].tolist() == ["random"]
 
 

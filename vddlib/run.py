@@ -123,6 +123,11 @@ def read_params(path: Path) -> dict:
     return values
 
 
+def params_of_file(notebook: Path, params: Path) -> dict:
+    """What a params file gives its notebook, names and types checked; its hash is `provenance.params_sha256` of it."""
+    return check_params(read_params(params), notebook_parameters(notebook), params, notebook)[0]
+
+
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from filelock import FileLock
 
 from vddlib import provenance
 from vddlib.errors import VddError
+from vddlib.progress import say
 from vddlib.results.schema import (
     COLUMNS,
     COSTS,
@@ -62,19 +64,45 @@ def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     """Collect the records of every finished run of a scale (`runs/SCALE/*/*.csv`) into `figures/SCALE/records.csv`.
 
     A row that two runs measured alike counts once, whatever its times; rows that disagree raise VddError. Runs that did
-    not end whole, or whose params file is gone, do not count.
+    not end whole, or whose params file is gone, do not count. Rows already in `records.csv` whose params file is as it
+    was and has no run here were measured on another machine: they stay, with their commit and device, until it has.
     """
     root = Path(root) if root else provenance.project_root()
-    runs = root / "runs" / scale
-    paths = [path for path in sorted(runs.glob("*/*.csv")) if _counts(path, root / "params" / scale)]
+    runs, params = root / "runs" / scale, root / "params" / scale
+    paths = [path for path in sorted(runs.glob("*/*.csv")) if _counts(path, params)]
     parts = [read(path).assign(_path=path.relative_to(root).as_posix()) for path in paths]
     if not sum(map(len, parts)):
         raise VddError(f"no records under {runs}: run `uv run snakemake --cores all {scale}` first")
     table = _typed(pd.concat(parts, ignore_index=True))
     _refuse_conflicts(table)
+    table = _typed(pd.concat([table, *_from_elsewhere(root, scale, paths)], ignore_index=True))
     table = table.drop_duplicates(_key(table), keep="first").drop(columns="_path")
     write_atomic(root / "figures" / scale / "records.csv", to_csv(table))
     return load(scale, root)
+
+
+def _from_elsewhere(root: Path, scale: str, here: Iterable[Path]) -> list[pd.DataFrame]:
+    """Gathered rows of params files that are unchanged and have no run among `here`; an empty list where none are."""
+    from vddlib.run import params_of_file
+
+    done = {(path.parent.name, path.stem) for path in here}
+    files = (root / "params" / scale).glob("*/*.yaml")
+    missing = [path for path in files if (path.parent.name, path.stem) not in done]
+    gathered = root / "figures" / scale / "records.csv"
+    if not missing or not gathered.is_file():
+        return []
+    hashes = set()
+    for path in missing:
+        notebook = root / "notebooks" / f"{path.parent.name}.ipynb"
+        with suppress(VddError):  # a params file that does not fit its notebook has no rows
+            hashes.add(provenance.params_sha256(params_of_file(notebook, path)))
+    old = read(gathered)
+    old = old[old["params_sha256"].isin(hashes)]
+    if len(old):
+        made = sorted({(row.commit[:7], row.device) for row in old[["commit", "device"]].itertuples()})
+        where = "; ".join(f"{commit or 'no commit'} on {device or 'an unnamed device'}" for commit, device in made)
+        say(f"{len(old)} rows of {len(missing)} params files without a run here stay as gathered before: {where}")
+    return [old.assign(_path="")] if len(old) else []
 
 
 def _counts(path: Path, params: Path) -> bool:
