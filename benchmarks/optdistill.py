@@ -18,32 +18,48 @@ from vddlib import provenance
 from vddlib.datasets import clips
 from vddlib.datasets.geometry import geometry
 from vddlib.distillers import OptDistill
+from vddlib.distillers.optdistill import distiller
 from vddlib.distillers.optdistill.stages import Stage
 from vddlib.errors import VddError
 from vddlib.progress import say
+from vddlib.students import Network
+from vddlib.training import Recipe
 
 NOTES = (
-    "detect and track: per video, of the boxes given; crop: per video, decoding, cutting and encoding its segments. By the "
-    "clock on the wall, the start of the processes included; frames: followed per video, at most.",
+    "detect and track: per video, of the boxes given; crop: per video, decoding, cutting and encoding its segments; score: "
+    "decoding them and a forward pass of the teacher, whose training does not count; compose: choosing, tiling and encoding "
+    "mosaics. By the clock on the wall, the start of the processes included. Score and compose take one process.",
+    "videos: that reached the stage (for all stages after detection the same, with fallback 'centre'); frames: followed per "
+    "video, at most; side: tiles along a side of a mosaic, of 320 x 240 pixels.",
 )
+TEACHER, NETWORK = Recipe(epochs=1, batch_size=32), Network(options={"depth": 2, "widths": [32, 64]})
 
 
 def measure(method: OptDistill, train: clips.Clips) -> list[dict]:
     """A row per stage, everything done anew in a cache of its own."""
-    rows, run = [], Stage.run
+    rows, run, judge = [], Stage.run, distiller.judge
+
+    def row(stage: str, workers: int, videos: int, seconds: float) -> None:
+        rows.append({"stage": stage, "workers": workers, "videos": videos, "videos/s": videos / seconds})
 
     def timed(stage: Stage, jobs, work, workers) -> None:
         begun = time.monotonic()
         run(stage, jobs, work, workers)
-        seconds = time.monotonic() - begun
-        rows.append({"workers": workers, "stage": stage.name, "videos": len(jobs), "videos/s": len(jobs) / seconds})
+        row(stage.name, workers, len(jobs), time.monotonic() - begun)
+
+    def timed_judge(stage: Stage, jobs, by) -> None:
+        begun = time.monotonic()
+        judge(stage, jobs, by)
+        row("score", 1, rows[-1]["videos"], time.monotonic() - begun)
 
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.dict(os.environ, VDD_CACHE=folder),
         mock.patch.object(Stage, "run", timed),
+        mock.patch.object(distiller, "judge", timed_judge),
     ):
-        method.prepare(train)
+        made = method.distill(train, ipc=1)
+    row("compose", 1, rows[-1]["videos"], made.card["stage_seconds"]["compose"])
     return rows
 
 
@@ -57,22 +73,24 @@ def optdistill(
     per_class: Annotated[int, typer.Option(min=1, help="videos of each class")] = 4,
     boxes: Annotated[int, typer.Option(min=1, help="boxes followed per video, at most")] = 1,
     longest: Annotated[int, typer.Option(min=2, help="frames followed per video, at most")] = 64,
+    side: Annotated[int, typer.Option(min=1, help="tiles along a side of a mosaic")] = 2,
     workers: Annotated[list[int], typer.Option(min=1, help="processes; repeatable")] = (1, 2),
     output: Annotated[Path, typer.Option(help="folder of the table")] = Path("benchmarks/results"),
 ):
-    """Detect, track and crop anew, into OUTPUT/optdistill_DATASET.{md,csv,tex,json}."""
+    """The whole pipeline anew, one mosaic per class, into OUTPUT/optdistill_DATASET.{md,csv,tex,json}."""
     import pandas as pd
 
     from vddlib.results import write_table
 
     train, _ = clips.load(dataset, geometry(8, 32, 4))
-    chosen = {"detector": detector, "fallback": "centre", "boxes": boxes, "longest": longest, "preselect": per_class}
+    chosen = {"detector": detector, "fallback": "centre", "boxes": boxes, "longest": longest, "side": side}
     rows = []
     for count in workers:
         say(f"{count} processes")
-        rows += measure(OptDistill(**chosen, workers=count), train)
-    rows = [row | {"frames": longest, "boxes": boxes} for row in rows]
-    facts = provenance.collect({"dataset": train.dataset, **chosen}, torch.device("cpu"))
+        method = OptDistill(**chosen, preselect=per_class, teacher_recipe=TEACHER, network=NETWORK, workers=count)
+        rows += measure(method, train)
+    rows = [row | {"frames": longest, "boxes": boxes, "side": side} for row in rows]
+    facts = provenance.collect({"dataset": train.dataset, **chosen, "per_class": per_class}, torch.device("cpu"))
     name = f"optdistill_{Path(train.dataset).name}"
     header = f"{train.dataset}, detector {Path(detector).name}, {os.cpu_count()} cores, commit {facts['commit'][:10]}."
     write_table(pd.DataFrame(rows), output, name, facts, header, NOTES)

@@ -86,9 +86,9 @@ def test_bare_passes_are_those_of_an_iteration(tiny, tmp_path):
 def test_the_pipelines_stages_are_timed(tiny_root, tmp_path, monkeypatch):
     from benchmarks.optdistill import app as pipeline
 
-    command = f"--dataset {tiny_root} --per-class 2 --longest 4 --workers 1 --output {tmp_path}".split()
+    command = f"--dataset {tiny_root} --per-class 2 --longest 12 --side 1 --workers 1 --output {tmp_path}".split()
     assert CliRunner().invoke(pipeline, command, catch_exceptions=False).exit_code == 0
     (made,) = tmp_path.glob("optdistill_*.csv")
     table = pd.read_csv(made)
-    assert list(table["stage"]) == ["detect", "track", "crop"] and (table["videos"] == 6).all()
+    assert list(table["stage"]) == ["detect", "track", "crop", "score", "compose"] and (table["videos"] == 6).all()
     assert (table["videos/s"] > 0).all()
