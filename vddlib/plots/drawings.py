@@ -16,10 +16,13 @@ FOLDED = ("Norm", "ReLU", "GELU", "Dropout", "Identity", "StochasticDepth", "Per
 
 
 @styled
-def filmstrip(clips: np.ndarray, titles: Sequence[str] | None = None, columns: int = 8) -> Drawing:
+def filmstrip(
+    clips: np.ndarray, titles: Sequence[str] | None = None, columns: int = 8, along: str | None = None
+) -> Drawing:
     """One clip per row, `columns` frames of it evenly along time.
 
-    clips: uint8 [N, T, H, W, 3]; titles: N texts, at the left of the rows.
+    clips: uint8 [N, T, H, W, 3]; titles: N texts, at the left of the rows; along: what stands below instead of the
+    frames' numbers, where these are no frames of one clip.
     """
     clips = np.asarray(clips)
     if clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8:
@@ -41,8 +44,9 @@ def filmstrip(clips: np.ndarray, titles: Sequence[str] | None = None, columns: i
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.set_yticks(np.arange(count) * (height + gap) + height / 2, titles if titles is not None else [""] * count)
-    ax.set_xticks(np.arange(len(chosen)) * (width + gap) + width / 2, [str(frame) for frame in chosen])
-    ax.set_xlabel("frame of the clip")
+    numbers = [str(frame) for frame in chosen] if along is None else [""] * len(chosen)
+    ax.set_xticks(np.arange(len(chosen)) * (width + gap) + width / 2, numbers)
+    ax.set_xlabel("frame of the clip" if along is None else along)
     return fig
 
 
