@@ -56,6 +56,7 @@ def test_detectors_by_name(tmp_path, monkeypatch):
     assert detector("motion") == Motion()
     mine = detector("mine.onnx", 0.4)
     assert mine == Yolo(weights=str(tmp_path / "mine.onnx"), confidence=0.4)
+    assert detector("absent.onnx, mine.onnx, yolov5nu.pt", 0.4) == mine  # the first that lies here; nothing is fetched
     before = mine.key()
     (tmp_path / "mine.onnx").write_bytes(b"others")
     assert mine.key() != before  # other weights are other boxes
@@ -74,7 +75,7 @@ def test_weights_are_fetched_once_before_any_process_needs_them(monkeypatch):
         Path(file).write_bytes(b"published")
 
     monkeypatch.setattr(downloads, "attempt_download_asset", fetch)
-    first, again = detector("yolov5su.pt"), detector("yolov5su.pt")
+    first, again = detector("yolov5su.pt"), detector("mine.onnx, yolov5su.pt")
     assert first == again and first.key() == again.key() and asked == [first.weights]
     monkeypatch.setattr(downloads, "attempt_download_asset", lambda file: None)
     with pytest.raises(VddError, match=r"yolov9x.pt: no such weights"):

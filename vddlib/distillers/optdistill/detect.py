@@ -96,12 +96,15 @@ Detector = Yolo | Motion
 def detector(name: str, confidence: float = 0.25) -> Detector:
     """'motion', the path of a weights file, a file in ``$VDD_WEIGHTS``, or a name that ultralytics fetches (yolov5su.pt).
 
-    Raises VddError where there are no such weights.
+    Of several names with commas between, the first that lies here, else the last is fetched. Raises VddError where there
+    are no such weights.
     """
     if name == "motion":
         return Motion()
-    nearby = Path(os.environ.get("VDD_WEIGHTS", ".")) / name
-    path = next((path for path in (Path(name), nearby) if path.is_file()), None) or _fetched(name)
+    names = [one.strip() for one in name.split(",")]
+    nearby = Path(os.environ.get("VDD_WEIGHTS", "."))
+    places = (place for one in names for place in (Path(one), nearby / one))
+    path = next((place for place in places if place.is_file()), None) or _fetched(names[-1])
     return Yolo(weights=str(path), confidence=confidence)
 
 

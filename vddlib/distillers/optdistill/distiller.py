@@ -49,7 +49,9 @@ class OptDistill(Distiller):
 
     method: ClassVar[str] = "optdistill"
 
-    detector: str = Field("yolov5su.pt", description="weights for ultralytics (a name or a path), or 'motion'")
+    detector: str = Field(
+        "yolov5su.pt", description="weights for ultralytics (names or paths, the first there is), or 'motion'"
+    )
     confidence: float = Field(0.25, ge=0, le=1, description="least confidence of a detection by YOLO")
     wanted: dict[str, list[str]] = Field(
         {"*": ["person"]}, description="labels to look for, by class of the dataset; '*': all other classes"
