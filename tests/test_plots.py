@@ -53,6 +53,14 @@ RECORDS = ["accuracy_by_method", "accuracy_by_ipc", "accuracy_by_bytes", "accura
 
 
 @pytest.mark.parametrize("name", [*RECORDS, *ARRAYS])
+def test__filmstrip__what_stands_below_may_be_words():
+    clips = np.zeros((2, 6, 8, 8, 3), np.uint8)
+    below = plots.filmstrip(clips, ["a", "b"], 6, "from the first frame to the last").axes[0]
+    assert below.get_xlabel() == "from the first frame to the last"
+    assert {text.get_text() for text in below.get_xticklabels()} == {""}
+    assert [text.get_text() for text in plots.filmstrip(clips).axes[0].get_xticklabels()] == list("012345")
+
+
 def test__figure__is_written_and_the_same_each_time(name, df, tmp_path):
     def draw():
         return getattr(plots, name)(df) if name in RECORDS else ARRAYS[name]()
