@@ -53,14 +53,6 @@ RECORDS = ["accuracy_by_method", "accuracy_by_ipc", "accuracy_by_bytes", "accura
 
 
 @pytest.mark.parametrize("name", [*RECORDS, *ARRAYS])
-def test__filmstrip__what_stands_below_may_be_words():
-    clips = np.zeros((2, 6, 8, 8, 3), np.uint8)
-    below = plots.filmstrip(clips, ["a", "b"], 6, "from the first frame to the last").axes[0]
-    assert below.get_xlabel() == "from the first frame to the last"
-    assert {text.get_text() for text in below.get_xticklabels()} == {""}
-    assert [text.get_text() for text in plots.filmstrip(clips).axes[0].get_xticklabels()] == list("012345")
-
-
 def test__figure__is_written_and_the_same_each_time(name, df, tmp_path):
     def draw():
         return getattr(plots, name)(df) if name in RECORDS else ARRAYS[name]()
@@ -122,6 +114,14 @@ def test__accuracy__says_what_is_missing(df):
         plots.accuracy_by_method(df, "f1")
     with pytest.raises(VddError, match="no record"):
         plots.accuracy_by_bytes(df, kinds=("bytes_video",))
+
+
+def test__filmstrip__what_stands_below_may_be_words():
+    clips = np.zeros((2, 6, 8, 8, 3), np.uint8)
+    below = plots.filmstrip(clips, ["a", "b"], 6, "from the first frame to the last").axes[0]
+    assert below.get_xlabel() == "from the first frame to the last"
+    assert {text.get_text() for text in below.get_xticklabels()} == {""}
+    assert [text.get_text() for text in plots.filmstrip(clips).axes[0].get_xticklabels()] == list("012345")
 
 
 def test__filmstrip__refuses_other_shapes():
