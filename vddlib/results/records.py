@@ -101,7 +101,8 @@ def _from_elsewhere(root: Path, scale: str, here: Iterable[Path]) -> list[pd.Dat
     if len(old):
         made = sorted({(row.commit[:7], row.device) for row in old[["commit", "device"]].itertuples()})
         where = "; ".join(f"{commit or 'no commit'} on {device or 'an unnamed device'}" for commit, device in made)
-        say(f"{len(old)} rows of {len(missing)} params files without a run here stay as gathered before: {where}")
+        count = old["params_sha256"].nunique()
+        say(f"{len(old)} rows of {count} params files without a run here stay as gathered before: {where}")
     return [old.assign(_path="")] if len(old) else []
 
 
