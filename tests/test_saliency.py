@@ -58,5 +58,9 @@ def test_clips_without_motion_are_updated_everywhere():
     still = clips_of(0)[:, :, :1].expand(-1, -1, 6, -1, -1)
     scores = saliency.saliency(still)
     assert (saliency.mask(scores, saliency.threshold(scores, 0.3)) == 1).all()
+    rounding = scores + torch.tensor([0, 1e-8, 0, 2e-8, 0, 0]) * scores.amax()
+    for nearly in (scores, rounding, torch.full((2, 6), 3.0) + torch.tensor([0, 3e-7, 0, 0, 3e-7, 0])):
+        assert not saliency.key_frames(nearly, saliency.threshold(nearly, 0.3)).any()
+        assert (saliency.mask(nearly, saliency.threshold(nearly, 0.3)) == 1).all()
     single = saliency.saliency(still[:, :, :1])
     assert single.shape == (2, 1) and (saliency.mask(single, saliency.threshold(single, 0.3)) == 1).all()

@@ -13,6 +13,7 @@ import inspect
 import io
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -104,11 +105,16 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     return place
 
 
+def unfinished(path: Path) -> Path:
+    """A place beside `path` to write to first: nobody else's, on any of the machines that share the folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
 def write_tensors(path: Path, tensors: dict) -> None:
     """Write tensors as safetensors, whole or not at all."""
     from safetensors.torch import save
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = unfinished(path)
     partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     partial.replace(path)
 
@@ -126,6 +132,6 @@ def write_state(path: Path, state: dict) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = unfinished(path)
     partial.write_text(json.dumps(value, indent=1, sort_keys=True, default=str) + "\n")
     partial.replace(path)

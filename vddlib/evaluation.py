@@ -111,11 +111,11 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             name="D+",
-            source="TSGF, with the teacher's label of every augmented view",
+            source="TSGF, labels after the augmentation (algorithm 1), for every view",
             labels="teacher",
             augmentation=("tsgf_videomix",),
             recipe=_D,
-            unstated="everything; ours",
+            unstated="as D; algorithm 1 augments and labels once, here each time a clip is seen",
         ),
         Protocol(
             name="E",
@@ -328,6 +328,7 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> d
         "batch_size": chosen.recipe.batch_size,
         "train_top1": student.log.accuracy[-1],
         **{name: card["params"][name] for name in ("iterations", "lr_pixels") if name in card.get("params", {})},
+        **({"scorer": card["scorer"]} if "scorer" in card else {}),
     }
 
 

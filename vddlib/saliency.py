@@ -66,14 +66,21 @@ def mask(scores: Tensor, epsilon: Tensor | float, signed: bool = False) -> Tenso
     `signed` leaves out the max, so that salient frames move against their gradient (table 9, 'both'). A clip whose frames
     are all equally salient has no frame to spare or to prefer: its mask is 1.
     """
-    low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
     distance = epsilon - scores
     distance = distance if signed else distance.clamp(min=0)
-    spread = high - low
-    flat = spread <= 1e-6 * high.abs().clamp(min=1e-6)
+    spread, flat = _spread(scores)
     return torch.where(flat, torch.ones_like(scores), distance / spread.where(~flat, torch.ones_like(spread)))
 
 
 def key_frames(scores: Tensor, epsilon: Tensor | float) -> Tensor:
-    """Whether a frame is salient, ``bool [N, T]``: over epsilon, so that the mask and the augmentation leave it alone."""
-    return scores > epsilon
+    """Whether a frame is salient, ``bool [N, T]``: over epsilon, so that the mask and the augmentation leave it alone.
+
+    None is, where all are equally salient.
+    """
+    return (scores > epsilon) & ~_spread(scores)[1]
+
+
+def _spread(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """max s - min s of each clip, and whether it is nothing but rounding: ``[N, 1]`` both."""
+    low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
+    return high - low, high - low <= 1e-6 * high.abs().clamp(min=1e-6)

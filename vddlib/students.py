@@ -11,6 +11,7 @@ from torch import nn
 
 from vddlib import artifacts, augmentations, models
 from vddlib.datasets.geometry import Geometry
+from vddlib.errors import VddError
 from vddlib.provenance import commit, device_name, lock_sha256
 from vddlib.training import FitLog, Recipe, Source, fit
 
@@ -137,8 +138,14 @@ def trained(
 
 
 def taught(train: Source, network: Network, recipe: Recipe, *, seed: int, device: torch.device) -> "Trained":
-    """`network` trained on the train split, flipped at random: what labels clips, scores them, or lends its statistics."""
-    return trained(train, network, recipe, seed=seed, device=device, flip=True, what="teacher")
+    """`network` trained on the train split, flipped at random: what labels clips, scores them, or lends its statistics.
+
+    Raises VddError where its training diverged.
+    """
+    teacher = trained(train, network, recipe, seed=seed, device=device, flip=True, what="teacher")
+    if teacher.log.diverged_at:
+        raise VddError(f"the teacher diverged in epoch {teacher.log.diverged_at} (lr {recipe.lr:g}); lower its rate")
+    return teacher
 
 
 def _open(folder: Path, network: Network, source, geometry: Geometry, device: torch.device, key: dict) -> Trained:

@@ -141,3 +141,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(VddError, match="disk is full"):
         video.encode(tmp_path / "a.mp4", moving_square(0, 0))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fps", [0.4, 12.5, 30000 / 1001])
+def test_frames_per_second_are_kept(tmp_path, fps):
+    path = video.encode(tmp_path / "v.mp4", np.zeros((6, 16, 16, 3), np.uint8), fps)
+    assert video.probe(path).fps == pytest.approx(fps, rel=1e-4)

@@ -1,6 +1,9 @@
 """OptDistill whole: detectors, stages that resume and join, the stored set, its two protocols, real YOLO on real video."""
 
 import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +266,63 @@ def test_workers_that_die_cost_their_video_alone(tmp_path, capfd):
     stage.run(jobs, _deadly, workers=2)
     assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
     assert "took its process down" in "".join(capfd.readouterr())
+    stage.run(jobs, _deadly, workers=1)  # in this very process: it would not be here any more
+    assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
+
+
+def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
+    whole = OptDistill(**FEW).distill(train[0], 1, 0)
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import os, sys, pickle\n"
+        "from vddlib.distillers import OptDistill\n"
+        "from vddlib.distillers.optdistill import distiller, stages, work\n"
+        "left, when = [int(sys.argv[1])], stages.Stage.place\n"
+        "def write(path, value, real=stages.artifacts.write_json):\n"
+        "    real(path, value)\n"
+        "    left[0] -= path.name != 'key.json'\n"
+        "    if left[0] < 0:\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "stages.artifacts.write_json = write\n"
+        "train, method = pickle.load(open(sys.argv[2], 'rb'))\n"
+        "method.distill(train, 1, 0)\n"
+    )
+    given = tmp_path / "given.pkl"
+    given.write_bytes(pickle.dumps((train[0], OptDistill(**FEW))))
+    monkeypatch.setenv("VDD_CACHE", str(tmp_path / "cache"))
+    killed = [
+        subprocess.run([sys.executable, script, str(count), given], timeout=300, capture_output=True).returncode
+        for count in (4, 17, 20)  # while it detects, tracks and crops, scores
+    ]
+    assert killed == [-9, -9, -9]
+    joined = OptDistill(**FEW).distill(train[0], 1, 0)
+    assert torch.equal(joined.content.files, whole.content.files)
+
+
+@pytest.mark.parametrize("fallback", ["skip", "centre"])
+def test_a_set_without_its_broken_and_its_empty_videos(tmp_path, capfd, fallback):
+    root = write_ucf(tmp_path / "two", train=6, test=1, classes=("Red", "Green"))
+    train, _ = load(str(root), geometry(6, 32, 1), workers=1)
+    for label in (0, 1):
+        of_class = [train.path(int(i)) for i in train.of_class(label)]
+        of_class[0].write_bytes(b"no video any more")
+        video.encode(of_class[1], np.full((14, 48, 64, 3), 90, np.uint8))  # nothing moves
+    made = OptDistill(**{**FEW, "fallback": fallback}, score="random").distill(train, 1, 0)
+    counts = made.card["counts"]
+    assert (counts["videos"], counts["not read"], counts["without"]) == (12, 2, 2) and len(made) == 2
+    assert counts["segments"] == (10 if fallback == "centre" else 8)
+    assert "".join(capfd.readouterr()).count("is left out") == 2
+
+
+def test_wishes_that_nobody_could_grant_are_refused(train):
+    with pytest.raises(VddError, match="wanted names 'Rde', which is no class"):
+        OptDistill(**FEW, wanted={"Rde": ["person"]}).prepare(train[0])
+    monkey = Yolo.model_construct(weights="w.onnx", confidence=0.2, frames=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Yolo, "labels", lambda self: ["person", "dog"])
+        patch.setattr(OptDistill, "_detector", property(lambda self: monkey))
+        with pytest.raises(VddError, match="knows no 'people'; its labels: dog, person"):
+            OptDistill(**FEW, wanted={"*": ["people"]}).prepare(train[0])
 
 
 def _deadly(job, place):

@@ -158,7 +158,10 @@ def test_the_choice_is_the_best_by_brute_force(seed):
 def test_thresholds_top_k_and_one_per_video():
     segments = some(30, 1)
     stream = torch.Generator().manual_seed(4)
-    assert all(one.score >= 0.5 for one in choose(segments, 4, stream, threshold=0.5))
+    above = {one for one in segments if one.score >= 0.5}
+    draws = [choose(segments, 4, stream, threshold=0.5) for _ in range(60)]
+    assert all(above.issuperset(drawn) for drawn in draws) and {one for drawn in draws for one in drawn} == above
+    assert set(choose(segments, 4, stream, threshold=0.5, top_k=4)) <= set(sorted(above, key=lambda s: -s.score)[:9])
     drawn = choose(segments, 4, stream, top_k=10)
     tenth = sorted((one.score for one in segments), reverse=True)[9]
     assert len(set(drawn)) == 4 and all(one.score >= tenth for one in drawn)

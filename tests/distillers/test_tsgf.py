@@ -1,5 +1,7 @@
 """TSGF: eq. 5, the mask on the gradient, batches and shards, relabelling, protocol D."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -112,6 +114,19 @@ def test_batches_cover_every_clip_once(tiny, classes_at_once):
     made = TSGF(**FEW, classes_at_once=classes_at_once)
     indices = torch.cat([made.batch(part).indices(tiny[0], 2) for part in range(made.parts(tiny[0], 2))])
     assert sorted(indices.tolist()) == list(range(6))
+
+
+@pytest.mark.parametrize(("classes", "sizes"), [(101, [51, 50]), (100, [100]), (174, [87, 87])])
+def test_batches_are_of_one_size(classes, sizes):
+    train = SimpleNamespace(classes=[str(n) for n in range(classes)])
+    method = TSGF(classes_at_once=100)
+    assert [len(method.batch(part).indices(train, 1)) for part in range(method.parts(train, 1))] == sizes
+
+
+def test_a_teacher_that_diverged_teaches_nothing(tiny):
+    method = TSGF(**{**FEW, "teacher_recipe": Recipe(epochs=2, batch_size=2, lr=1e30)})
+    with pytest.raises(VddError, match="the teacher diverged in epoch 1"):
+        method.distill(tiny[0], 1, 0)
 
 
 def test_shards_joined_are_the_unsharded_set(tiny, tmp_path, monkeypatch):

@@ -6,14 +6,15 @@ decoded in order; `seek_is_exact` only tells. PyAV writes. Frames are ``uint8 [T
 
 import errno
 import io
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from vddlib import artifacts
 from vddlib.errors import BrokenVideo, VddError
 
 EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
@@ -163,7 +164,7 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        track = container.add_stream("libx264", rate=round(fps))
+        track = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         track.height, track.width, track.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         track.thread_count = 1
         # No B-frames, no macroblock tree: x264's lookahead for both made other bytes of the same frames from run to run.
@@ -188,7 +189,7 @@ def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -
     """Write frames ``uint8 [T, H, W, 3]`` as an MP4 (see `encode_bytes`), whole or not at all."""
     path = Path(path)
     data = encode_bytes(frames, fps, quality)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = artifacts.unfinished(path)
     try:
         partial.write_bytes(data)
         partial.replace(path)

@@ -115,7 +115,7 @@ class Recovery(Optimised):
     window: Window = Field("linear", description="smoothing window of eq. 7")
     length: int = Field(3, ge=1, description="its length in frames")
     classes_at_once: int = Field(
-        100, ge=1, description="classes recovered together: the batch whose statistics are matched"
+        100, ge=1, description="most classes recovered together: the batch whose statistics are matched"
     )
     part: int = Field(0, ge=0, description="which batch")
 
@@ -126,8 +126,10 @@ class Recovery(Optimised):
     def indices(self, train: Clips, ipc: int) -> Tensor:
         """The clips of this batch."""
         group, nth = divmod(self.part, ipc)
-        first = group * self.classes_at_once
-        return torch.arange(first, min(first + self.classes_at_once, len(train.classes))) * ipc + nth
+        classes = torch.arange(len(train.classes)).tensor_split(self.parts(train, 1))[
+            group
+        ]  # no batch of a few left over
+        return classes * ipc + nth
 
     def constrain(self, content: Pixels, train: Clips) -> None:
         """Values stay those of pixels between black and white."""

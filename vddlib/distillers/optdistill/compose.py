@@ -31,9 +31,10 @@ def choose(
 ) -> list[Segment]:
     """`wanted` segments of one class, shortest first.
 
-    Those of the `top_k` highest scores (0: `wanted`) that are not below `threshold`; of more, `wanted` are drawn at random
-    (section 4.4). `one_per_video` keeps the best segment of each video (section 4.3). Equal scores fall back on the files'
-    names, so that the choice does not depend on their order. Raises VddError where too few are left, or `top_k` is too low.
+    Those of the `top_k` highest scores (0: `wanted`, or with a `threshold` all) that are not below `threshold`; of more,
+    `wanted` are drawn at random (section 4.4). `one_per_video` keeps the best segment of each video (section 4.3). Equal
+    scores fall back on the files' names, so that the choice does not depend on their order. Raises VddError where too few
+    are left, or `top_k` is too low.
     """
     if top_k and top_k < wanted:
         raise VddError(f"top_k is {top_k} where {wanted} segments are needed")
@@ -43,8 +44,9 @@ def choose(
         for one in best:
             firsts.setdefault(one.video, one)
         best = list(firsts.values())
-    best = [one for one in best if threshold is None or one.score >= threshold]
-    best = best[: top_k or wanted]
+    if threshold is not None:
+        best = [one for one in best if one.score >= threshold]
+    best = best[: top_k or (wanted if threshold is None else None)]
     if len(best) < wanted:
         raise VddError(f"{len(best)} usable segments where {wanted} are needed")
     if len(best) > wanted:

@@ -52,6 +52,11 @@ class Yolo(BaseModel):
             for (x0, y0, x1, y1), kind, sure in zip(boxes.xyxy.tolist(), boxes.cls, boxes.conf, strict=True)
         ]
 
+    def labels(self) -> list[str] | None:
+        """What it can tell apart."""
+        with _threads_kept():
+            return list(_yolo(self.weights).names.values())
+
     def key(self) -> dict[str, Any]:
         """What the boxes depend on: the bytes of the weights, wherever they lie."""
         weights = file_sha256(Path(self.weights))
@@ -84,6 +89,10 @@ class Motion(BaseModel):
             if stats[i, cv2.CC_STAT_AREA] >= self.least * width * height
         ]
         return sorted(found, key=lambda one: -one.confidence)
+
+    def labels(self) -> list[str] | None:
+        """None: it tells nothing apart."""
+        return None
 
     def key(self) -> dict[str, Any]:
         """What the boxes depend on."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from vddlib import artifacts, seeding
 from vddlib.datasets import video
 from vddlib.datasets.clips import Clips
+from vddlib.datasets.store import DECODING
 from vddlib.distillers.base import Distiller, check_ipc, part_of
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill.boxes import Box, inside
@@ -30,6 +31,7 @@ from vddlib.training import Recipe, peak_memory, pick_device
 
 _STEPS = ("boxes", "detect", "track", "score", "compose", "mosaics", "work")
 ENCODING = 1  # raise when video.encode gives other files
+_READING = {"decoding": DECODING}
 
 
 class Prepared(NamedTuple):
@@ -122,6 +124,7 @@ class OptDistill(Distiller):
     def prepare(self, train: Clips, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
         """Detect, track and crop the videos of a shard (which, of how many), for sets of any `ipc`, this seed and tile."""
         videos = part_of(self.candidates(train, seed), shard, self.method)
+        self._check_wanted(train)
         tracks = None
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
@@ -137,6 +140,16 @@ class OptDistill(Distiller):
             by = self._scorer(train)
             stage, jobs = self._rate(train, self.gather(train, seed), by)
             judge(stage, part_of(jobs, shard, self.method), by)
+
+    def _check_wanted(self, train: Clips) -> None:
+        """Raises VddError for a class or a label that nobody knows, which would find nothing in any video."""
+        unknown = [name for name in self.wanted if name not in (*train.classes, "*")]
+        if unknown:
+            raise VddError(f"optdistill: wanted names {unknown[0]!r}, which is no class of {train.dataset}")
+        labels = {label for some in self.wanted.values() for label in some}
+        known = self._detector.labels() if self.segments == "crops" else None
+        for label in sorted(labels - set(known or labels)):
+            raise VddError(f"optdistill: {self.detector} knows no {label!r}; its labels: {', '.join(sorted(known))}")
 
     @property
     def _detector(self) -> Detector:
@@ -170,12 +183,18 @@ class OptDistill(Distiller):
         return [found[place] for place in order[: self.boxes].tolist()]
 
     def _detect(self, train: Clips, videos: list[int]) -> tuple[Stage, list[Job]]:
-        key = {"dataset": train.fingerprint, **self._detecting, "opencv": _opencv(), "code": _code("detect")}
+        key = {
+            "dataset": train.fingerprint,
+            **self._detecting,
+            **_READING,
+            "opencv": _opencv(),
+            "code": _code("detect"),
+        }
         return Stage("detect", key), [Job(train.name(i), str(train.path(i))) for i in videos]
 
     def _track(self, train: Clips, videos: list[int], seed: int) -> tuple[Stage, list[Job]]:
         code = _code("track", "boxes", "work")
-        key = {"dataset": train.fingerprint, "longest": self.longest, "opencv": _opencv(), "code": code}
+        key = {"dataset": train.fingerprint, "longest": self.longest, **_READING, "opencv": _opencv(), "code": code}
         stage, jobs = self._detect(train, videos)
         chosen = (
             (i, self.chosen(train, i, found, seed))
@@ -186,7 +205,7 @@ class OptDistill(Distiller):
 
     def _crop(self, train: Clips, videos: list[int], tracks: tuple[Stage, list[Job]] | None) -> tuple[Stage, list[Job]]:
         key = {
-            "dataset": train.fingerprint, "tile": self.tile, "lost": self.lost, "longest": self.longest,
+            "dataset": train.fingerprint, "tile": self.tile, "lost": self.lost, "longest": self.longest, **_READING,
             "opencv": _opencv(), "encoding": ENCODING, "code": _code("track", "boxes", "work"),
         }  # fmt: skip
         if tracks is None:
@@ -294,7 +313,9 @@ class OptDistill(Distiller):
         high, wide = frames.shape[1:3]
         content = Mosaics.of(videos, lengths, (wide, high), self.side, train.geometry, train.mean, train.std)
         costs = prepared.seconds | {"compose": time.monotonic() - begun}
-        scored = {}
+        scored = {"scorer": self.score}
+        if self.score != "random":
+            scored["scorer"] += f" by {self.network if self.scorer == 'teacher' else self.scorer}"
         if self.score != "random" and self.scorer == "teacher":
             costs["teacher"] = scored["teacher_seconds"] = self.teacher(train).log.seconds
         facts = scored | {

@@ -42,9 +42,10 @@ class Stage:
         """Do the jobs whose file is not there yet, in parallel processes, with progress.
 
         `work(job, place)` returns a JSON-able result and may write other files beside `place`. A video that cannot be read
-        costs one line; it is tried again by the next run, in case the disk or the memory was to blame.
+        costs one line; it is tried again by the next run, in case the disk or the memory was to blame, unless it took its
+        process down: the next might be this one.
         """
-        waiting = [job for job in jobs if not self.place(job).is_file()]
+        waiting = [job for job in jobs if not self.place(job).is_file() and not self.crashed(job)]
         if waiting and len(waiting) < len(jobs):
             say(f"{self.name}: {len(jobs) - len(waiting)} of {len(jobs)} videos are done already")
         one = partial(_one, self, work)
@@ -52,12 +53,17 @@ class Stage:
             if failed:
                 say(f"{self.name}: {job.name} is left out: {failed}")
 
-    def fail(self, job: Job, why: str) -> str:
+    def fail(self, job: Job, why: str, crashed: bool = False) -> str:
         """Leave word of why a job failed; returns it."""
         place = self.place(job, FAILED)
         place.parent.mkdir(exist_ok=True)
-        artifacts.write_json(place, {"name": job.name, "failed": why})
+        artifacts.write_json(place, {"name": job.name, "failed": why, "crashed": crashed})
         return why
+
+    def crashed(self, job: Job) -> bool:
+        """Whether a job took its process down before."""
+        place = self.place(job, FAILED)
+        return place.is_file() and json.loads(place.read_text())["crashed"]
 
     def results(self, jobs: Iterable[Job]) -> Iterator[dict | None]:
         """The result of every job, one after another; None where the video failed. Raises VddError where one never ran."""
@@ -84,4 +90,4 @@ def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
 
 
 def _crashed(stage: Stage, job: Job) -> str:
-    return stage.fail(job, "it took its process down")
+    return stage.fail(job, "it took its process down", crashed=True)

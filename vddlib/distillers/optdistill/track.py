@@ -9,6 +9,7 @@ import numpy as np
 
 from vddlib.datasets import video
 from vddlib.distillers.optdistill.boxes import Box, cover, cut, inside
+from vddlib.errors import BrokenVideo
 
 Lost = Literal["drop", "hold"]
 
@@ -17,6 +18,7 @@ def follow(frames: Iterable[np.ndarray], boxes: Sequence[Box]) -> list[list[Box 
     """Where each of `boxes` (of the first frame) is in every frame, None where its tracker lost it.
 
     frames: ``uint8 [H, W, 3]``, one after another; boxes are in pixels and lie within the frame, as do the results.
+    Raises BrokenVideo where a tracker cannot begin.
     """
     import cv2
 
@@ -30,7 +32,10 @@ def follow(frames: Iterable[np.ndarray], boxes: Sequence[Box]) -> list[list[Box 
             for path, tracker in zip(paths, trackers, strict=True):
                 if number == 0:
                     x, y, w, h = path[0]
-                    tracker.init(picture, (int(x), int(y), round(w), round(h)))
+                    try:
+                        tracker.init(picture, (int(x), int(y), round(w), round(h)))
+                    except cv2.error as error:
+                        raise BrokenVideo(f"CSRT cannot begin at {path[0]}: {error.err}") from None
                 else:
                     path.append(_next(tracker, picture))
     finally:
