@@ -416,3 +416,14 @@ def test__main_table__distillation_shorter_than_by_default_is_told():
     notes = " ".join(blocks_of(pd.DataFrame(rows))[1])
     assert "DM iterations 100 (default 5000)" in notes and "lr_pixels" not in notes
     assert "Distillation" not in " ".join(blocks_of(pd.DataFrame([row(method="dm", iterations=5000)]))[1])
+
+
+def test__large_datasets_stand_beside_the_published_top5(tmp_path, monkeypatch):
+    rows = [row(method="dm", dataset="ssv2", ipc=1, seed=s, top1=1.0, top5=3.0 + s) for s in (0, 1)]
+    rows += [row(method="dm", dataset="miniucf", ipc=1, seed=s, top1=15.0, top5=40.0) for s in (0, 1)]
+    df = frame(rows, tmp_path, monkeypatch)
+    beside = results.compare(df).set_index("dataset")
+    assert beside.loc["ssv2", ["mean", "published_mean"]].tolist() == [3.5, 3.6]
+    assert beside.loc["miniucf", ["mean", "published_mean"]].tolist() == [15.0, 15.3]
+    headers = [block.header for block in blocks_of(df)[0]]
+    assert ["top-5" in header for header in headers] == ["SSv2" in header for header in headers]

@@ -185,7 +185,7 @@ def saliency(
     ax.set_xlim(-0.5, count - 0.5)
     ax.set_xticks(steps)
     ax.set_ylabel("mask M")
-    ax.set_xlabel("frame; where the mask is 0 the frame keeps its pixels")
+    ax.set_xlabel("frame; where the mask is 0 the frame gets no gradient")
     return fig
 
 

@@ -8,27 +8,30 @@ import pandas as pd
 from vddlib import provenance
 from vddlib.errors import VddError
 from vddlib.results.records import load
-from vddlib.results.schema import chance, display, method_rank
+from vddlib.results.schema import chance, display, headline, method_rank
 from vddlib.results.tables import SPLIT_NOTE, Block, compare, origin, write_table
 
 BLOCK = ["dataset", "protocol", "student", "frames", "size"]
+NAMES = {"top1": "top-1", "top5": "top-5", "auc": "macro AUC", "f1": "macro F1"}
 APART = ["teacher", "epochs", "variant"]  # named in the row where one method has several in the same cell
 
 
-def main_table(scale: str, root: str | Path | None = None, metric: str = "top1") -> list[Path]:
+def main_table(scale: str, root: str | Path | None = None, metric: str | None = None) -> list[Path]:
     """Write figures/SCALE/table.{md,csv,tex,json}: methods x IPC, a block per dataset, protocol, student and clip.
+
+    In `metric`, or in the one that papers report on each dataset.
 
     Returns the four paths; the first is the Markdown that the batch prints at its end.
     """
     df = load(scale, root)
     blocks, notes = blocks_of(df, metric)
     folder = (Path(root) if root else provenance.project_root()) / "figures" / scale
-    names = {"top1": "top-1", "top5": "top-5", "auc": "macro AUC", "f1": "macro F1"}
-    header = f"Scale {scale}: {names.get(metric, metric)} in percent, mean (std over seeds)"
+    used = [metric] if metric else sorted({headline(name) for name in df["dataset"]})
+    header = f"Scale {scale}: {' or '.join(NAMES.get(one, one) for one in used)} in percent, mean (std over seeds)"
     return write_table(blocks, folder, "table", origin(df, scale), header, notes)
 
 
-def blocks_of(df: pd.DataFrame, metric: str = "top1") -> tuple[list[Block], list[str]]:
+def blocks_of(df: pd.DataFrame, metric: str | None = None) -> tuple[list[Block], list[str]]:
     """Blocks of the main table and the notes that stand under them.
 
     Settings with several methods get a block each; settings where only the full data was trained share the last one.
@@ -38,13 +41,13 @@ def blocks_of(df: pd.DataFrame, metric: str = "top1") -> tuple[list[Block], list
         df = df[df["subset"].fillna("") == ""]
     table = compare(df, metric)
     if table.empty:
-        raise VddError(f"no record of this scale has a value in column '{metric}'")
+        raise VddError(f"no record of this scale has a value in column '{metric or 'top1'}'")
     blocks, alone, notes = [], [], []
-    for _, part in table.groupby(BLOCK, dropna=False, sort=False):
+    for (dataset, *_), part in table.groupby(BLOCK, dropna=False, sort=False):
         if (part["method"] == "full").all():
             alone.append(part)
         else:
-            blocks.append(Block(_header(part, metric), _grid(part)))
+            blocks.append(Block(_header(part, metric or headline(dataset)), _grid(part)))
             notes += _notes(part)
     if alone:
         blocks.append(Block("Full data, other settings", _alone(pd.concat(alone))))
@@ -123,6 +126,7 @@ def _header(part: pd.DataFrame, metric: str) -> str:
         _clip(row),
         f"{' or '.join(map(str, epochs))} epochs" if epochs else "",
         f"{n} seed{'s' if n != 1 else ''}",
+        NAMES.get(metric, metric) if metric != "top1" else "",
         f"chance {guess:.1f}" if guess and metric == "top1" else "",
     ]
     return " · ".join(fact for fact in facts if fact)

@@ -67,6 +67,11 @@ def method_rank(name: str) -> int:
     return list(METHODS).index(found[1])
 
 
+def headline(dataset: str) -> str:
+    """The metric that papers report on a dataset: top-5 on Kinetics-400 and SSv2, else top-1."""
+    return "top5" if dataset in ("kinetics400", "ssv2") else "top1"
+
+
 def chance(dataset: str) -> float | None:
     """Top-1 in percent of guessing, or None for a dataset that the catalogue does not know."""
     from vddlib.datasets.catalog import CATALOG

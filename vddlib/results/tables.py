@@ -14,7 +14,7 @@ from tabulate import tabulate
 from vddlib.errors import VddError
 from vddlib.results.published import published
 from vddlib.results.records import summarise, to_csv, write_atomic
-from vddlib.results.schema import EXTRA_KEYS, ORIGIN, SETTING, display
+from vddlib.results.schema import EXTRA_KEYS, ORIGIN, SETTING, display, headline
 
 # A dataset of ours that nobody published on stands beside the nearest one, and says so.
 STANDS_FOR = {"motions": "miniucf", "ucf10": "miniucf", "hmdb51-vdsd": "hmdb51"}
@@ -32,13 +32,17 @@ class Block(NamedTuple):
     table: pd.DataFrame
 
 
-def compare(df: pd.DataFrame, metric: str = "top1") -> pd.DataFrame:
-    """Our mean, std and n of a metric beside the published ones, one row per setting.
+def compare(df: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
+    """Our mean, std and n of a metric (None: of each dataset's own) beside the published ones, one row per setting.
 
     Added to the setting: `mean, std, n`, then `published_on` ('published (MiniUCF, A)': dataset and protocol),
     `published_mean`, `published_std`, `published_by`, `difference` (ours minus published; only where dataset and IPC
     are the same) and `remark`, which names every way in which the two are not alike.
     """
+    if metric is None and len(df):
+        parts = [compare(part, headline(dataset)) for dataset, part in df.groupby("dataset", sort=False)]
+        return pd.concat(parts, ignore_index=True)
+    metric = metric or "top1"
     summary = summarise(df)
     summary = summary[summary[f"{metric}_n"] > 0]
     setting = [c for c in [*SETTING, *EXTRA_KEYS] if c in summary]
