@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, write_ucf
+from vddlib.distillers import build
 from vddlib.run import notebook_parameters, run
 
 SHORT = {
     "iterations": 2, "experts": 1, "max_start_epoch": 1, "syn_steps": 2, "pool": 2, "teacher_epochs": 1,
-    "embedding_epochs": 1, "epochs": 1, "hard_epochs": 1, "region_epochs": 1, "seeds": [0], "single_frame_classes": [],
+    "embedding_epochs": 1, "observer_epochs": 1, "epochs": 1, "hard_epochs": 1, "region_epochs": 1, "seeds": [0],
+    "single_frame_classes": [],
 }  # fmt: skip
 WITHOUT_WEIGHTS = {"detector": "motion", "scorer": "teacher", "fallback": "centre"}
 PAPER = {
@@ -27,6 +29,7 @@ PAPER = {
     "11_tsgf": "miniucf_ipc1",
     "12_tsgf_ablations": "labels_ipc1",
     "13_optdistill": "miniucf_ipc1",
+    "14_storage_and_information": "miniucf_ipc1",
 }
 
 
@@ -43,8 +46,12 @@ def test_the_papers_parameters_run(notebook, two_classes, tmp_path):
     assert (given["frames"], given["size"]) == (16, 112)
     declared = notebook_parameters(source)
     short = {name: value for name, value in (SHORT | WITHOUT_WEIGHTS).items() if name in declared}
-    if "method" in given:
-        short["method"] = given["method"] | {"iterations": 2}
+    for name in {"method", "dm"} & given.keys():
+        short[name] = given[name] | {"iterations": 2}
+    if "methods" in given:
+        for name, values in given["methods"].items():
+            build(name, **values)  # each runs with these in its own notebook
+        short["methods"] = {"random": {}, "tsgf": given["methods"]["tsgf"] | {"iterations": 2}}
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(given | short | {"dataset": str(two_classes)}))
     made = run(source, params, tmp_path / "runs" / "out.ipynb", quiet=True)
