@@ -163,6 +163,18 @@ def test_accuracy_by_cost_draws_the_mean_time_and_an_area_of_memory(df):
         plots.accuracy_by_cost(df.assign(peak_memory_mb=None))
 
 
+def test_accuracy_by_cost_shows_each_method_under_its_own_protocol(df):
+    soft = df[df["method"] == "herding"].assign(method="tsgf", protocol="D", top1=77.0)
+    hard = soft.assign(protocol="A", top1=33.0)
+    relabelled = df[df["method"] == "random"].assign(protocol="D", top1=88.0)
+    figure = plots.accuracy_by_cost(pd.concat([df, soft, hard, relabelled]))
+    heights = {
+        round(float(mark.get_offsets()[0][1])) for mark in figure.axes[0].collections if hasattr(mark, "get_sizes")
+    }
+    assert len(figure.axes) == 1 and 77 in heights and not heights & {33, 88}
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:3] == ["Random (A)", "Herding (A)", "TSGF (D)"]
+
+
 def test_curves_take_names_in_their_order():
     ax = plots.curves(["uniform", "hann"], {"tsgf": [[1, 3], [5, 5]]}, "window").axes[0]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["uniform", "hann"]

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from vddlib.errors import VddError
 from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, styled, tint
-from vddlib.results.schema import chance, display, method_rank
+from vddlib.results.schema import chance, display, method_rank, own_protocol
 
 METRIC_LABELS = {"top1": "top-1 (%)", "top5": "top-5 (%)", "auc": "macro AUC (%)", "f1": "macro F1 (%)"}
 BYTES_LABELS = {"bytes_float32": "as float32", "bytes_uint8": "as uint8", "bytes_video": "as encoded video"}
@@ -101,14 +101,16 @@ def accuracy_by_time(df: pd.DataFrame, metric: str = "top1") -> Drawing:
 
 @styled
 def accuracy_by_cost(df: pd.DataFrame, metric: str = "top1") -> Drawing:
-    """A panel per setting, TSGF's figure 1: accuracy over seconds to distil, the area of a mark is peak memory.
+    """TSGF's figure 1: accuracy over seconds to distil, the area of a mark is peak memory; a panel per student and clip.
 
-    Records without a measured time or memory, and full data, have no mark. On the CPU memory is the process's.
+    Each method is shown under its own paper's protocol (where it was run under that one), which the legend names. Records
+    without a measured time or memory, and full data, have no mark. On the CPU memory is the process's.
     """
     df = df[(df["method"] != "full") & df["distill_seconds"].notna() & df["peak_memory_mb"].notna()]
     if df.empty:
         raise VddError("no record has both a time of distillation and a peak memory")
     df = df.assign(_seconds=df["distill_seconds"].clip(lower=0.1))  # coresets without a network: next to nothing
+    df = _own(df)
     most = df["peak_memory_mb"].max()
     panels = _panels(df, metric)
     columns = min(len(panels), 2)
@@ -129,9 +131,20 @@ def accuracy_by_cost(df: pd.DataFrame, metric: str = "top1") -> Drawing:
     handles = [Line2D([], [], marker="o", ls="", ms=7, mfc=tint(colour(m), 0.45), mec=colour(m)) for m in order]
     size = max(1, round(most, -int(np.floor(np.log10(most)))))
     handles.append(Line2D([], [], marker="o", ls="", ms=(LARGEST * size / most) ** 0.5, mfc="none", mec=GREY))
-    labels = [*map(display, order), f"area: {size:g} MB\nnumbers: IPC"]
+    by = df.groupby("method")["_protocol"].first()
+    labels = [*(f"{display(m)} ({by[m]})" for m in order), f"area: {size:g} MB\nnumbers: IPC"]
     fig.legend(handles=handles, labels=labels, loc="outside right center", labelspacing=0.8)
     return fig
+
+
+def _own(df: pd.DataFrame) -> pd.DataFrame:
+    """Each method's rows under its own protocol alone, if there are any; else under the first it has."""
+    parts = []
+    for (method, *_), rows in df.groupby(["method", *(c for c in PANEL if c in df and c != "protocol")], dropna=False):
+        own = own_protocol(method) if (rows["protocol"] == own_protocol(method)).any() else rows["protocol"].iloc[0]
+        parts.append(rows[rows["protocol"] == own])
+    df = pd.concat(parts).sort_index()
+    return df.assign(_protocol=df["protocol"], protocol="")
 
 
 def _curves(df: pd.DataFrame, metric: str, axes: list[tuple]) -> Drawing:
@@ -201,7 +214,7 @@ def _refuse_mixture(part: pd.DataFrame) -> None:
 
 
 def _title(row: pd.Series) -> str:
-    names = [display(row["dataset"]), row.get("subset", ""), f"protocol {row['protocol']}"]
+    names = [display(row["dataset"]), row.get("subset", ""), row["protocol"] and f"protocol {row['protocol']}"]
     student = display(row["student"])
     apart = "\n" if len(student) > 16 else " · "  # options of a network need a line of their own
     return " · ".join(name for name in names if name) + apart + student

@@ -67,6 +67,13 @@ def method_rank(name: str) -> int:
     return list(METHODS).index(found[1])
 
 
+def own_protocol(method: str) -> str:
+    """The protocol under which its paper measures a method."""
+    base = method.partition("[")[0]
+    own = {"tsgf": "D", "frepo": "A'", "frepo+vdsd": "A'", "idtd": "B", "vst_unet": "C", "tac_dt": "C"}
+    return own.get(base, "A")
+
+
 def headline(dataset: str) -> str:
     """The metric that papers report on a dataset: top-5 on Kinetics-400 and SSv2, else top-1."""
     return "top5" if dataset in ("kinetics400", "ssv2") else "top1"
