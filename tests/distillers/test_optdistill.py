@@ -274,10 +274,10 @@ def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
     whole = OptDistill(**FEW).distill(train[0], 1, 0)
     script = tmp_path / "killed.py"
     script.write_text(
-        "import os, sys, pickle\n"
+        "import os, pickle, sys\n"
         "from vddlib.distillers import OptDistill\n"
-        "from vddlib.distillers.optdistill import distiller, stages, work\n"
-        "left, when = [int(sys.argv[1])], stages.Stage.place\n"
+        "from vddlib.distillers.optdistill import stages\n"
+        "left = [int(sys.argv[1])]\n"
         "def write(path, value, real=stages.artifacts.write_json):\n"
         "    real(path, value)\n"
         "    left[0] -= path.name != 'key.json'\n"
