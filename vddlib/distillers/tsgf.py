@@ -125,12 +125,9 @@ class Recovery(Optimised):
         return -(-len(train.classes) // self.classes_at_once) * ipc
 
     def indices(self, train: Clips, ipc: int) -> Tensor:
-        """The clips of this batch."""
+        """The clips of this batch; all batches hold as many classes, give or take one."""
         group, nth = divmod(self.part, ipc)
-        classes = torch.arange(len(train.classes)).tensor_split(self.parts(train, 1))[
-            group
-        ]  # no batch of a few left over
-        return classes * ipc + nth
+        return torch.arange(len(train.classes)).tensor_split(self.parts(train, 1))[group] * ipc + nth
 
     def constrain(self, content: Pixels, train: Clips) -> None:
         """Values stay those of pixels between black and white."""

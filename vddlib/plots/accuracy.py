@@ -141,8 +141,8 @@ def _own(df: pd.DataFrame) -> pd.DataFrame:
     """Each method's rows under its own protocol alone, if there are any; else under the first it has."""
     parts = []
     for (method, *_), rows in df.groupby(["method", *(c for c in PANEL if c in df and c != "protocol")], dropna=False):
-        own = own_protocol(method) if (rows["protocol"] == own_protocol(method)).any() else rows["protocol"].iloc[0]
-        parts.append(rows[rows["protocol"] == own])
+        own = rows[rows["protocol"] == own_protocol(method)]
+        parts.append(rows[rows["protocol"] == rows["protocol"].iloc[0]] if own.empty else own)
     df = pd.concat(parts).sort_index()
     return df.assign(_protocol=df["protocol"], protocol="")
 

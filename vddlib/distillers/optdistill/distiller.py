@@ -316,8 +316,8 @@ class OptDistill(Distiller):
         scored = {"scorer": self.score}
         if self.score != "random":
             scored["scorer"] += f" by {self.network if self.scorer == 'teacher' else self.scorer}"
-        if self.score != "random" and self.scorer == "teacher":
-            costs["teacher"] = scored["teacher_seconds"] = self.teacher(train).log.seconds
+            if self.scorer == "teacher":
+                costs["teacher"] = scored["teacher_seconds"] = self.teacher(train).log.seconds
         facts = scored | {
             "distill_seconds": sum(costs.values()), "stage_seconds": costs, "peak_memory_mb": peak_memory(device),
             "counts": prepared.counts,
