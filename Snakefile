@@ -11,10 +11,17 @@
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
 TABLES = "20_tables_and_figures"
+# Notebooks that take teachers and sets of others out of the cache: begun beside these, they would hold a core and wait.
+MATCHING = ["03_coresets", "04_dm", "05_static_dc", "06_mtt", "07_frepo"]
+AFTER = {
+    "12_tsgf_ablations": ["11_tsgf"],
+    "14_storage_and_information": [*MATCHING, "11_tsgf", "13_optdistill"],
+}
 ASKED = [scale for scale in SCALES if scale in sys.argv]
 VDD = f'"{sys.executable}" -m vddlib.cli run --quiet'
 
@@ -27,6 +34,17 @@ def records(scale, tables=False):
     """The provenance of every run of a scale, which is written when the run is whole."""
     found = sorted(Path("params", scale).glob("*/*.yaml"))
     return [f"runs/{scale}/{p.parent.name}/{p.stem}.json" for p in found if (p.parent.name == TABLES) == tables]
+
+
+def dataset(params):
+    return (yaml.safe_load(params.read_text()) or {}).get("dataset", "motions")
+
+
+def earlier(wildcards):
+    """The runs that have to be done first: those of AFTER on the same dataset."""
+    mine = dataset(Path("params", wildcards.scale, wildcards.notebook, f"{wildcards.variant}.yaml"))
+    found = (p for name in AFTER.get(wildcards.notebook, ()) for p in Path("params", wildcards.scale, name).glob("*.yaml"))
+    return [f"runs/{wildcards.scale}/{p.parent.name}/{p.stem}.json" for p in sorted(found) if dataset(p) == mine]
 
 
 def cores(wildcards):
@@ -58,6 +76,7 @@ rule run:
     input:
         notebook="notebooks/{notebook}.ipynb",
         params="params/{scale}/{notebook}/{variant}.yaml",
+        earlier=ancient(earlier),
     output:
         "runs/{scale}/{notebook}/{variant}.json",
     threads: cores

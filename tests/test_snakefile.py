@@ -65,6 +65,33 @@ def test_quick_runs_everything_once_and_reruns_what_was_touched(project):
     assert "Nothing to be done" in snakemake(project, "quick")[1]
 
 
+def test_notebooks_that_share_a_cache_run_one_after_the_other(project):
+    first = "import time\ntime.sleep(1)"
+    then = "from pathlib import Path\nassert Path('runs/smoke/11_tsgf/one.json').is_file()"
+    for name, source in {"11_tsgf": first, "12_tsgf_ablations": then}.items():
+        cells = [nbformat.v4.new_code_cell("ipc = 1\ndataset = 'motions'"), nbformat.v4.new_code_cell(source)]
+        cells[0].metadata.tags = ["parameters"]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / f"{name}.ipynb")
+    wanted = {
+        "11_tsgf/one": "ipc: 1",
+        "12_tsgf_ablations/same": "ipc: 1",
+        "12_tsgf_ablations/named": "dataset: motions",
+    }
+    for place, text in wanted.items():
+        path = project / "params/smoke" / f"{place}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    code, printed = snakemake(project, "smoke")
+    assert code == 0, printed
+    assert ran(printed) == sorted(f"smoke/{place}" for place in wanted)
+
+    (project / "params/smoke/11_tsgf/one.yaml").touch()
+    code, printed = snakemake(project, "smoke")
+    assert ran(printed) == ["smoke/11_tsgf/one"], printed
+    shutil.rmtree(project / "params/smoke")
+    shutil.rmtree(project / "runs/smoke")
+
+
 def test_dry_run_lists_the_grid(project):
     code, printed = snakemake(project, "-n", "paper")
     assert code == 0 and ran(printed) == ["paper/11_tiny/big"]

@@ -260,6 +260,17 @@ def _probe(job, place):
     return {"frames": video.probe(Path(job.path)).frames}
 
 
+def test_what_another_run_did_meanwhile_is_not_done_again():
+    jobs, stage = [Job(f"a/{i}", "") for i in range(6)], Stage("detect", {"test": 3})
+
+    def work(job, place):
+        stage.run([other for other in jobs if other != job], lambda job, place: {"by": "another"}, workers=1)
+        return {"by": "this"}
+
+    stage.run(jobs, work, workers=1)
+    assert sorted(found["by"] for found in stage.results(jobs)) == ["another"] * 5 + ["this"]
+
+
 def test_workers_that_die_cost_their_video_alone(tmp_path, capfd):
     jobs = [Job(f"a/{i}", "kill" if i == 5 else "live") for i in range(12)]
     stage = Stage("detect", {"test": 2})

@@ -1,6 +1,7 @@
 """A stage of the pipeline: one small file per video, so that it resumes per video and runs in shards on many machines."""
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -43,11 +44,12 @@ class Stage:
 
         `work(job, place)` returns a JSON-able result and may write other files beside `place`. A video that cannot be read
         costs one line; it is tried again by the next run, in case the disk or the memory was to blame, unless it took its
-        process down: the next might be this one.
+        process down: the next might be this one. Runs that want the same videos at the same time share the work.
         """
         waiting = [job for job in jobs if not self.place(job).is_file() and not self.crashed(job)]
         if waiting and len(waiting) < len(jobs):
             say(f"{self.name}: {len(jobs) - len(waiting)} of {len(jobs)} videos are done already")
+        random.SystemRandom().shuffle(waiting)  # two runs in one order would do the same video at the same time
         one = partial(_one, self, work)
         for job, failed in over(waiting, one, self.name, workers, crashed=partial(_crashed, self)):
             if failed:
@@ -78,8 +80,10 @@ class Stage:
 
 
 def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
-    """Do one job and write its file; returns why it failed, or nothing."""
+    """Do one job and write its file, unless another run has by now; returns why it failed, or nothing."""
     place, begun = stage.place(job), time.monotonic()
+    if place.is_file():
+        return ""
     place.parent.mkdir(exist_ok=True)
     try:
         result = work(job, place)
