@@ -1,6 +1,7 @@
 # One job per params file on disk, then the tables and figures of that scale:
 #
-#     uv run snakemake --cores all quick      also smoke, search, ucf10, paper; quick is the default
+#     uv run snakemake --cores all quick      every method; also smoke, search, ucf10, paper; quick is the default
+#     uv run snakemake --cores all ablations  quick, and what it leaves out for its time: ablations, storage and information
 #     uv run snakemake -n paper               lists the whole grid
 #     uv run snakemake --cores all --keep-going ucf10     goes on with independent jobs when one fails
 #
@@ -16,6 +17,7 @@ from snakemake.exceptions import WorkflowError
 
 SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
 TABLES = "20_tables_and_figures"
+ABLATIONS = ["12_tsgf_ablations/*", "13_optdistill/*_k_*", "14_storage_and_information/*"]  # of quick
 # Notebooks that take teachers and sets of others out of the cache: begun beside these, they would hold a core and wait.
 MATCHING = ["03_coresets", "04_dm", "05_static_dc", "06_mtt", "07_frepo"]
 AFTER = {
@@ -23,6 +25,7 @@ AFTER = {
     "14_storage_and_information": [*MATCHING, "11_tsgf", "13_optdistill"],
 }
 ASKED = [scale for scale in SCALES if scale in sys.argv]
+WHOLE = "ablations" in sys.argv
 VDD = f'"{sys.executable}" -m vddlib.cli run --quiet'
 
 for scale in ASKED:
@@ -33,6 +36,8 @@ for scale in ASKED:
 def records(scale, tables=False):
     """The provenance of every run of a scale, which is written when the run is whole."""
     found = sorted(Path("params", scale).glob("*/*.yaml"))
+    if scale == "quick" and not WHOLE:
+        found = [p for p in found if not any(p.with_suffix("").match(some) for some in ABLATIONS)]
     return [f"runs/{scale}/{p.parent.name}/{p.stem}.json" for p in found if (p.parent.name == TABLES) == tables]
 
 
@@ -70,6 +75,14 @@ for scale in SCALES:
             records(scale, tables=True),
         message:
             "all of it is there"
+
+
+rule ablations:
+    input:
+        records("quick"),
+        records("quick", tables=True),
+    message:
+        "all of it is there"
 
 
 rule run:
