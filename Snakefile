@@ -52,6 +52,12 @@ def earlier(wildcards):
     return [f"runs/{wildcards.scale}/{p.parent.name}/{p.stem}.json" for p in sorted(found) if dataset(p) == mine]
 
 
+def length(wildcards):
+    """Later notebooks take longer, and begin first, so that no core waits for one of them in the end."""
+    number = wildcards.get("notebook", "").split("_")[0]
+    return int(number) if number.isdigit() else 0
+
+
 def cores(wildcards):
     return 4 if wildcards.scale == "paper" else 1
 
@@ -93,6 +99,7 @@ rule run:
     output:
         "runs/{scale}/{notebook}/{variant}.json",
     threads: cores
+    priority: length
     resources:
         gpu=lambda wildcards: int(wildcards.scale == "paper"),
     message:

@@ -92,6 +92,21 @@ def test_notebooks_that_share_a_cache_run_one_after_the_other(project):
     shutil.rmtree(project / "runs/smoke")
 
 
+def test_quick_leaves_ablations_to_their_own_target(project):
+    for place in ("12_tsgf_ablations/components", "13_optdistill/motions_k_ipc1", "13_optdistill/motions_ipc1"):
+        path = project / "params/quick" / f"{place}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("ipc: 3")
+        shutil.copy(project / "notebooks/11_tiny.ipynb", project / "notebooks" / f"{path.parent.name}.ipynb")
+    try:
+        quick, whole = ({*ran(snakemake(project, "-n", target)[1])} for target in ("quick", "ablations"))
+    finally:
+        for name in ("12_tsgf_ablations", "13_optdistill"):
+            shutil.rmtree(project / "params/quick" / name)
+    assert "quick/13_optdistill/motions_ipc1" in quick
+    assert whole - quick == {"quick/12_tsgf_ablations/components", "quick/13_optdistill/motions_k_ipc1"}
+
+
 def test_dry_run_lists_the_grid(project):
     code, printed = snakemake(project, "-n", "paper")
     assert code == 0 and ran(printed) == ["paper/11_tiny/big"]

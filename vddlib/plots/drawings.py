@@ -179,7 +179,7 @@ def saliency(
     ax.axhline(epsilon, color=LINES[1], ls="--", label="epsilon")
     ax.set_xlim(-0.5, count - 0.5)
     ax.set_xticks([])
-    ax.legend(ncols=3, fontsize=7)
+    ax.legend(ncols=3, fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0.2)
     ax = fig.add_subplot(grid[2, :])
     ax.bar(steps, mask, 0.7, color=LINES[2])
     ax.set_xlim(-0.5, count - 0.5)
