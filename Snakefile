@@ -34,11 +34,16 @@ for scale in ASKED:
 
 
 def records(scale, tables=False):
-    """The provenance of every run of a scale, which is written when the run is whole."""
+    """The provenance of every run of a scale."""
     found = sorted(Path("params", scale).glob("*/*.yaml"))
     if scale == "quick" and not WHOLE:
         found = [p for p in found if not any(p.with_suffix("").match(some) for some in ABLATIONS)]
-    return [f"runs/{scale}/{p.parent.name}/{p.stem}.json" for p in found if (p.parent.name == TABLES) == tables]
+    return [provenance(p) for p in found if (p.parent.name == TABLES) == tables]
+
+
+def provenance(params):
+    """What is written when the run of a params file is whole."""
+    return Path("runs", *params.parts[1:]).with_suffix(".json").as_posix()
 
 
 def dataset(params):
@@ -49,7 +54,7 @@ def earlier(wildcards):
     """The runs that have to be done first: those of AFTER on the same dataset."""
     mine = dataset(Path("params", wildcards.scale, wildcards.notebook, f"{wildcards.variant}.yaml"))
     found = (p for name in AFTER.get(wildcards.notebook, ()) for p in Path("params", wildcards.scale, name).glob("*.yaml"))
-    return [f"runs/{wildcards.scale}/{p.parent.name}/{p.stem}.json" for p in sorted(found) if dataset(p) == mine]
+    return [provenance(p) for p in sorted(found) if dataset(p) == mine]
 
 
 def length(wildcards):
@@ -71,24 +76,16 @@ wildcard_constraints:
 ruleorder: tables > run
 
 
-for scale in SCALES:
+for target, scale in [*zip(SCALES, SCALES), ("ablations", "quick")]:
 
     rule:
         name:
-            scale
+            target
         input:
             records(scale),
             records(scale, tables=True),
         message:
             "all of it is there"
-
-
-rule ablations:
-    input:
-        records("quick"),
-        records("quick", tables=True),
-    message:
-        "all of it is there"
 
 
 rule run:

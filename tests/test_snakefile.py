@@ -12,6 +12,13 @@ ROOT = Path(__file__).parents[1]
 pytest.importorskip("snakemake")
 
 
+def write_notebook(root, name, parameters, source):
+    cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(source)]
+    cells[0].metadata.tags = ["parameters"]
+    (root / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "notebooks" / f"{name}.ipynb")
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Two runs and the tables at quick, one run at paper."""
@@ -22,10 +29,7 @@ def project(tmp_path_factory):
     table = "from pathlib import Path\nPath('figures/quick').mkdir(parents=True, exist_ok=True)\n"
     table += "Path('figures/quick/table.md').write_text('| a table |')"
     for name, source in {"11_tiny": "print(ipc)", "20_tables_and_figures": table}.items():
-        cells = [nbformat.v4.new_code_cell("ipc = 1"), nbformat.v4.new_code_cell(source)]
-        cells[0].metadata.tags = ["parameters"]
-        (root / "notebooks").mkdir(exist_ok=True)
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "notebooks" / f"{name}.ipynb")
+        write_notebook(root, name, "ipc = 1", source)
     for place in ("quick/11_tiny/one", "quick/11_tiny/two", "quick/20_tables_and_figures/all", "paper/11_tiny/big"):
         path = root / "params" / f"{place}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,9 +73,7 @@ def test_notebooks_that_share_a_cache_run_one_after_the_other(project):
     first = "import time\ntime.sleep(1)"
     then = "from pathlib import Path\nassert Path('runs/smoke/11_tsgf/one.json').is_file()"
     for name, source in {"11_tsgf": first, "12_tsgf_ablations": then}.items():
-        cells = [nbformat.v4.new_code_cell("ipc = 1\ndataset = 'motions'"), nbformat.v4.new_code_cell(source)]
-        cells[0].metadata.tags = ["parameters"]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), project / "notebooks" / f"{name}.ipynb")
+        write_notebook(project, name, "ipc = 1\ndataset = 'motions'", source)
     wanted = {
         "11_tsgf/one": "ipc: 1",
         "12_tsgf_ablations/same": "ipc: 1",
