@@ -19,6 +19,13 @@ def write_notebook(root, name, parameters, source):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), root / "notebooks" / f"{name}.ipynb")
 
 
+def write_params(root, place, text="ipc: 3"):
+    path = root / "params" / f"{place}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Two runs and the tables at quick, one run at paper."""
@@ -31,9 +38,7 @@ def project(tmp_path_factory):
     for name, source in {"11_tiny": "print(ipc)", "20_tables_and_figures": table}.items():
         write_notebook(root, name, "ipc = 1", source)
     for place in ("quick/11_tiny/one", "quick/11_tiny/two", "quick/20_tables_and_figures/all", "paper/11_tiny/big"):
-        path = root / "params" / f"{place}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("ipc: 3")
+        write_params(root, place)
     return root
 
 
@@ -80,9 +85,7 @@ def test_notebooks_that_share_a_cache_run_one_after_the_other(project):
         "12_tsgf_ablations/named": "dataset: motions",
     }
     for place, text in wanted.items():
-        path = project / "params/smoke" / f"{place}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_params(project, f"smoke/{place}", text)
     code, printed = snakemake(project, "smoke")
     assert code == 0, printed
     assert ran(printed) == sorted(f"smoke/{place}" for place in wanted)
@@ -96,9 +99,7 @@ def test_notebooks_that_share_a_cache_run_one_after_the_other(project):
 
 def test_quick_leaves_ablations_to_their_own_target(project):
     for place in ("12_tsgf_ablations/components", "13_optdistill/motions_k_ipc1", "13_optdistill/motions_ipc1"):
-        path = project / "params/quick" / f"{place}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("ipc: 3")
+        path = write_params(project, f"quick/{place}")
         shutil.copy(project / "notebooks/11_tiny.ipynb", project / "notebooks" / f"{path.parent.name}.ipynb")
     try:
         quick, whole = ({*ran(snakemake(project, "-n", target)[1])} for target in ("quick", "ablations"))
@@ -125,9 +126,7 @@ def test_failed_run_fails_the_batch_and_keeps_committed_figures(project):
     figure.parent.mkdir(parents=True)
     figure.write_text("committed")
     for place in ("smoke/11_tiny/bad", "smoke/20_tables_and_figures/all"):
-        path = project / "params" / f"{place}.yaml"
-        path.parent.mkdir(parents=True)
-        path.write_text("ipcs: 3")
+        write_params(project, place, "ipcs: 3")
     code, printed = snakemake(project, "smoke")
     assert code != 0 and "unknown parameter 'ipcs' (did you mean 'ipc'?)" in printed
     assert figure.read_text() == "committed"
