@@ -54,6 +54,8 @@ def test_key_frames_are_untouched_and_only_they(seed, epsilon):
     assert not changed[keys].any() and keys.any()
     touched = changed.any(1)
     assert (changed[touched] == ~keys[touched]).all()
+    replaced = (mixed != clips).any(1).float().mean((1, 2, 3))  # random pixels of two clips are never alike
+    assert torch.allclose(1 - targets.diagonal(), replaced, atol=1e-5)
     assert torch.allclose(targets.sum(1), torch.ones(N), atol=1e-5)
 
 

@@ -43,8 +43,9 @@ def test_statistics_loss_is_zero_where_the_batch_has_the_running_statistics():
     assert statistics_loss(x, layer) == 0
 
 
-def test_the_loss_is_equation_4_over_all_layers(tiny):
-    options = Recovery(**FEW, crop=1.0, first_bn=1.0, r_bn=0.7, mask="none")
+@pytest.mark.parametrize("first", [1.0, 10.0])
+def test_the_loss_is_equation_4_over_all_layers(tiny, first):
+    options = Recovery(**FEW, crop=1.0, first_bn=first, r_bn=0.7, mask="none")
     objective, content = objective_of(options, tiny[0])
     objective.train.mirrors = False
     values = objective.step(lambda i: content(i, None), 0)
@@ -57,8 +58,9 @@ def test_the_loss_is_equation_4_over_all_layers(tiny):
         x = layer(x)
     ce = F.cross_entropy(teacher(content.clips.detach()), torch.arange(3))
     assert len(terms) == 2
-    assert values["bn_statistics"].item() == pytest.approx(sum(terms).item(), rel=1e-4)
-    assert values["loss"].item() == pytest.approx((ce + 0.7 * sum(terms)).item(), rel=1e-4)
+    weighted = first * terms[0] + terms[1]
+    assert values["bn_statistics"].item() == pytest.approx(weighted.item(), rel=1e-4)
+    assert values["loss"].item() == pytest.approx((ce + 0.7 * weighted).item(), rel=1e-4)
     assert all(p.grad is None for p in objective.teacher.parameters())
 
 
@@ -101,6 +103,22 @@ def test_a_mask_on_the_update_scales_what_adam_makes_of_the_gradient(tiny):
     between = ((mask > 0) & (mask < 0.9)).expand_as(before)
     larger = moved["gradient"][between].abs().mean() / moved["update"][between].abs().mean()
     assert larger > 2  # Adam divides by the gradient's size: of the mask it leaves little but which frames are 0
+
+
+def test_key_frames_keep_their_pixels_in_every_update_with_the_mask_on_it(tiny):
+    options = Recovery(**{**FEW, "iterations": 6}, epsilon=0.3, mask_on="update", lr_pixels=0.5)
+    objective, content = objective_of(options, tiny[0])
+    updates, held, keys = options.updates(content, objective), 0, set()
+    for iteration in range(6):
+        updates.zero_grad()
+        objective.step(lambda i: content(i, None), iteration)
+        before, key = content.clips.detach().clone(), objective.factor[:, 0, :, 0, 0] == 0
+        updates.step()
+        moved = (content.clips.detach() - before).abs().amax((1, 3, 4))
+        assert (moved[key] == 0).all() and (moved[~key] > 0).any()
+        held += int(key.sum())
+        keys.add(tuple(key.flatten().tolist()))
+    assert held and len(keys) > 1, "which frames are key frames changes on the way"
 
 
 def test_values_stay_between_black_and_white(tiny):
@@ -159,9 +177,13 @@ def test_interrupted_and_resumed_gives_the_same_bits(tiny, tmp_path, monkeypatch
     monkeypatch.setattr(StatisticsMatching, "step", stop)
     with pytest.raises(KeyboardInterrupt):
         method.distill(tiny[0], 1, 0)
-    monkeypatch.setattr(StatisticsMatching, "step", step)
+    steps = []
+    monkeypatch.setattr(
+        StatisticsMatching, "step", lambda self, draw, iteration: (steps.append(iteration), step(self, draw, iteration))[1]
+    )
     assert list(tmp_path.glob("distilled/.*.partial/checkpoint.pt"))
     resumed = method.distill(tiny[0], 1, 0)
+    assert steps == [2], "it went on from the checkpoint"
     assert torch.equal(resumed.content.clips, whole.content.clips)
     assert artifacts.folder() == tmp_path
 
