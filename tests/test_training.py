@@ -79,6 +79,8 @@ def test_losses_are_the_formulas(seed, t):
     mse = ((z - target) ** 2).sum() / 20
     kl = (q * (q / p).log()).sum(1).mean() * t * t
     assert loss_of(Recipe(), z, y, y).item() == pytest.approx(ce, rel=1e-4)
+    regions = -(q * z.log_softmax(1)).sum(1).mean()  # OptDistill, eq. 5
+    assert loss_of(Recipe(), z, q, y).item() == pytest.approx(regions.item(), rel=1e-4)
     assert loss_of(Recipe(loss="mse"), z, target, y).item() == pytest.approx(mse.item(), rel=1e-4)
     assert loss_of(Recipe(loss="mse+ce"), z, target, y).item() == pytest.approx(mse.item() + 0.1 * ce, rel=1e-4)
     assert loss_of(Recipe(loss="kl", temperature=t), z, q, y).item() == pytest.approx(kl.item(), rel=1e-2, abs=1e-4)

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import io
 import json
+import multiprocessing
 import os
 import secrets
 import shutil
@@ -77,8 +78,11 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     """The folder of the artifact `kind`/`key`; `build(partial)` fills it first where it is not there yet.
 
     `partial` may hold what an interrupted build left: builders skip what is done. Other processes that want the same
-    artifact wait for this one. Raises VddError (one line) when the disk is full.
+    artifact wait for this one. Raises VddError (one line) when the disk is full, and in a process that is only being
+    started: its parent, whose script has no ``__main__`` guard, holds the lock and waits for it.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise VddError("a worker process runs the script again; guard its calls by `if __name__ == '__main__':`")
     place = _place(kind, key)
     if (place / "key.json").is_file():
         return place

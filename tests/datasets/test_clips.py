@@ -265,11 +265,14 @@ def test_an_item_that_kills_its_process_costs_only_itself(tmp_path):
     assert len(done) == 20 and dict(done) == {(m, n): "15 crashed" if n == 15 else n * n for m, n in items}
 
 
-def test_processes_that_cannot_start_blame_no_item(tmp_path):
+@pytest.mark.parametrize("locked", [False, True])
+def test_processes_that_cannot_start_blame_no_item(tmp_path, locked):
     script = tmp_path / "unguarded.py"
+    work = "list(over(range(-8, 8), abs, 'abs', 2, crashed=lambda n: print('crashed', n)))"
     script.write_text(
+        "from vddlib import artifacts\n"
         "from vddlib.datasets.store import over\n"
-        "list(over(range(-8, 8), abs, 'abs', 2, crashed=lambda n: print('crashed', n)))\n"
+        + (f"artifacts.get('numbers', {{'a': 1}}, lambda folder: {work})\n" if locked else f"{work}\n")
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, env=env)

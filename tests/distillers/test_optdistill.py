@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import SHARED, write_ucf
+from tests.conftest import ROOT, SHARED, write_ucf
 from vddlib import evaluation
 from vddlib.datasets import video
 from vddlib.datasets.clips import load
@@ -26,6 +26,7 @@ from vddlib.errors import BrokenVideo, VddError
 from vddlib.students import Network
 from vddlib.training import Recipe
 
+STAGES = ("detect", "track", "crop", "score")
 NARROW = Network(options={"depth": 2, "widths": (8, 8)})
 FEW = {
     "detector": "motion", "fallback": "centre", "boxes": 1, "longest": 14, "width": 64, "height": 48, "workers": 1,
@@ -281,6 +282,20 @@ def test_workers_that_die_cost_their_video_alone(tmp_path, capfd):
     assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
 
 
+def test_a_video_that_takes_the_whole_run_down_is_left_out_by_the_next(tmp_path, capfd):
+    script = "from tests.distillers.test_optdistill import FATAL, Stage, _deadly\n"
+    script += "Stage('detect', {'test': 4}).run(FATAL, _deadly, workers=1)"
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=300, capture_output=True)
+    assert ended.returncode == -9, ended.stderr.decode()[-2000:]
+    stage = Stage("detect", {"test": 4})
+    stage.run(FATAL, _deadly, workers=1)
+    assert [found is None for found in stage.results(FATAL)] == [False, True, False]
+    assert "".join(capfd.readouterr()).count("is left out: it took its process down") == 1
+
+
+FATAL = [Job("a/0", "live"), Job("a/1", "kill"), Job("a/2", "live")]
+
+
 def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
     whole = OptDistill(**FEW).distill(train[0], 1, 0)
     script = tmp_path / "killed.py"
@@ -295,17 +310,20 @@ def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
         "    if left[0] < 0:\n"
         "        os.kill(os.getpid(), 9)\n"
         "stages.artifacts.write_json = write\n"
-        "train, method = pickle.load(open(sys.argv[2], 'rb'))\n"
-        "method.distill(train, 1, 0)\n"
+        "if __name__ == '__main__':\n"
+        "    train, method = pickle.load(open(sys.argv[2], 'rb'))\n"
+        "    method.distill(train, 1, 0)\n"
     )
     given = tmp_path / "given.pkl"
     given.write_bytes(pickle.dumps((train[0], OptDistill(**FEW))))
     monkeypatch.setenv("VDD_CACHE", str(tmp_path / "cache"))
-    killed = [
-        subprocess.run([sys.executable, script, str(count), given], timeout=300, capture_output=True).returncode
-        for count in (4, 17, 20)  # while it detects, tracks and crops, scores
-    ]
-    assert killed == [-9, -9, -9]
+    stages, during = tmp_path / "cache" / "optdistill", []
+    for count in (4, 17, 12, 8):  # files that each run writes before it is killed
+        ended = subprocess.run([sys.executable, script, str(count), given], timeout=300, capture_output=True)
+        assert ended.returncode == -9, ended.stderr.decode()[-2000:]
+        done = {name: len(list(stages.glob(f"{name}/*/??/{'?' * 20}.json"))) for name in STAGES}
+        during.append(next((name for name in STAGES if 0 < done[name] < 10), done))
+    assert during == list(STAGES)
     joined = OptDistill(**FEW).distill(train[0], 1, 0)
     assert torch.equal(joined.content.files, whole.content.files)
 
@@ -336,6 +354,28 @@ def test_wishes_that_nobody_could_grant_are_refused(train):
             OptDistill(**FEW, wanted={"*": ["people"]}).prepare(train[0])
 
 
+def test_wishes_that_would_fail_in_the_end_are_refused_before_anything_is_tracked(train, monkeypatch):
+    monkeypatch.setattr(Stage, "run", lambda *a, **k: pytest.fail("it began"))
+    monkeypatch.setattr(scoring.Kinetics, "__init__", lambda *a: (_ for _ in ()).throw(VddError("no weights")))
+    wishes = {
+        "top_k is 3 where 4 segments": {"top_k": 3},
+        "'loss' needs the dataset's own classes": {"scorer": "r3d_18", "score": "loss"},
+        "no weights": {"scorer": "r3d_18"},
+    }
+    for why, options in wishes.items():
+        with pytest.raises(VddError, match=why):
+            OptDistill(**FEW, **options).select(train[0], 1, 0)
+
+
+def test_videos_that_are_looked_at_are_drawn_by_class_and_seed(train):
+    few = [OptDistill(**FEW, preselect=2).candidates(train[0], seed) for seed in (0, 0, 1, 2, 3)]
+    everything = OptDistill(**FEW).candidates(train[0], 0)
+    assert sorted(everything) == list(range(len(train[0]))) and few[0] == few[1]
+    assert len({tuple(one) for one in few}) > 1, "seeds draw others"
+    for one in few:
+        assert sorted(train[0].labels[one].tolist()) == [0, 0, 1, 1] and len(set(one)) == 4
+
+
 def _deadly(job, place):
     if job.path == "kill":
         os.kill(os.getpid(), 9)
@@ -352,7 +392,11 @@ def test_r3d_18_is_loaded_as_torchvision_gives_it(monkeypatch):
     judge = scoring.Kinetics(torch.device("cpu"))
     frames = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8)
     logits = judge([frames])
-    assert logits.shape == (1, 400) and judge.classes is None
+    network = r3d_18()
+    network.load_state_dict(state)
+    chosen = torch.from_numpy(frames[[round(k * 19 / 15) for k in range(16)]]).permute(0, 3, 1, 2)
+    expected = network.eval()(R3D_18_Weights.KINETICS400_V1.transforms()(chosen)[None])
+    assert logits.shape == (1, 400) and torch.allclose(logits, expected, atol=1e-5)
     assert 0 < scoring.score(logits, torch.tensor([0]), "confidence") <= 1
 
     def refuse(*a, **k):

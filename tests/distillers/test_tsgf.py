@@ -179,7 +179,9 @@ def test_interrupted_and_resumed_gives_the_same_bits(tiny, tmp_path, monkeypatch
         method.distill(tiny[0], 1, 0)
     steps = []
     monkeypatch.setattr(
-        StatisticsMatching, "step", lambda self, draw, iteration: (steps.append(iteration), step(self, draw, iteration))[1]
+        StatisticsMatching,
+        "step",
+        lambda self, draw, iteration: (steps.append(iteration), step(self, draw, iteration))[1],
     )
     assert list(tmp_path.glob("distilled/.*.partial/checkpoint.pt"))
     resumed = method.distill(tiny[0], 1, 0)

@@ -72,13 +72,19 @@ def open_store(dataset: Dataset, geometry: Geometry, workers: int | None = None)
     return Store(artifacts.get("store", key, lambda folder: _build(folder, dataset, geometry, workers)), geometry)
 
 
-def over(items: Sequence, work: Callable, what: str, workers: int | None = None, *, crashed: Callable):
+def over(
+    items: Sequence, work: Callable, what: str, workers: int | None = None, *, crashed: Callable, alone: bool = False
+):
     """Yield ``(item, work(item))`` as worker processes finish; items are small and picklable, order is not kept.
 
     An item that takes its process down (a decoder may, on a corrupt file) yields ``(item, crashed(item))``, and the
-    others go on; few items, or one worker, are worked on in this very process, where nothing can be caught. Never more
-    than a few items per worker wait in the queue, so an interruption ends it at once.
+    others go on; few items, or one worker, are worked on in this very process, where nothing can be caught, unless each is
+    to be `alone` in a process of its own. Never more than a few items per worker wait in the queue, so an interruption
+    ends it at once.
     """
+    if alone:
+        yield from track(_one_by_one(items, work, crashed), what, total=len(items))
+        return
     workers = min(workers or os.cpu_count() or 1, 16, max(1, len(items)))
     if workers == 1 or len(items) < 8:
         for item in track(items, what):

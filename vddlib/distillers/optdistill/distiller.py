@@ -46,7 +46,8 @@ class OptDistill(Distiller):
     """Detect on the first frame, track, crop, score, take the best of each class, tile them N x N.
 
     The stages keep a file per video in the cache: an interrupted run goes on, and `prepare` and `rate` run in shards on many
-    machines. Defaults are the paper's section 5.1 where it states them; yolov5su.pt is ultralytics' anchor-free YOLOv5.
+    machines. Defaults are the paper's section 5.1 where it states them, but for the scorer (r3d_18 there, whose weights have to
+    be fetched); yolov5su.pt is ultralytics' anchor-free YOLOv5.
     """
 
     method: ClassVar[str] = "optdistill"
@@ -83,7 +84,7 @@ class OptDistill(Distiller):
     teacher_seed: int = Field(0, ge=0, description="its seed; one teacher scores for all sets")
     device: str = Field("auto", exclude=True)
     workers: int | None = Field(
-        None, exclude=True, description="processes that detect, track and crop; none: all cores"
+        None, exclude=True, description="processes that detect, track and crop, at most 16; none: all cores"
     )
 
     @property
@@ -135,7 +136,11 @@ class OptDistill(Distiller):
         stage.run(jobs, partial(crop, size=self.tile, lost=self.lost, longest=self.longest), self.workers)
 
     def rate(self, train: Clips, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> None:
-        """Let the scorer look at the segments of a shard, once all shards are prepared. Nothing to do for random scores."""
+        """Let the scorer look at the segments of a shard, once all shards are prepared. Nothing to do for random scores.
+
+        A teacher's scores belong to the device and the number of threads that trained it: run all shards, and `distill`, on
+        machines where these are the same, or the last one scores everything again.
+        """
         if self.score != "random":
             by = self._scorer(train)
             stage, jobs = self._rate(train, self.gather(train, seed), by)
@@ -150,6 +155,15 @@ class OptDistill(Distiller):
         known = self._detector.labels() if self.segments == "crops" else None
         for label in sorted(labels - set(known or labels)):
             raise VddError(f"optdistill: {self.detector} knows no {label!r}; its labels: {', '.join(sorted(known))}")
+
+    def _check_wishes(self, ipc: int) -> None:
+        """Raises VddError for what would fail after hours of tracking."""
+        if self.top_k and self.top_k < self.side**2 * ipc:
+            raise VddError(f"optdistill: top_k is {self.top_k} where {self.side**2 * ipc} segments are needed")
+        if self.scorer == "r3d_18" and self.score == "loss":
+            raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
+        if self.scorer == "r3d_18" and self.score == "confidence":
+            Kinetics(pick_device(self.device))
 
     @property
     def _detector(self) -> Detector:
@@ -253,8 +267,6 @@ class OptDistill(Distiller):
         return Teacher(teacher.model, train, teacher.key)
 
     def _rate(self, train: Clips, prepared: Prepared, by: Teacher | Kinetics) -> tuple[Stage, list[Job]]:
-        if self.score == "loss" and by.classes is None:
-            raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
         about = {"scorer": by.about, "geometry": train.geometry.model_dump(), "code": _code("score")}
         # One file name may stand for several crops, of other sizes say: the crop stage's folder tells them apart.
         jobs = [Job(_in_cache(Path(one.file)), one.file) for some in prepared.segments for one in some]
@@ -284,6 +296,7 @@ class OptDistill(Distiller):
 
     def select(self, train: Clips, ipc: int, seed: int = 0) -> tuple[list[list[Segment]], Prepared]:
         """The segments of every class that the mosaics are made of, shortest first, and what they were chosen from."""
+        self._check_wishes(ipc)
         self.prepare(train, seed)
         prepared = self.scored(train, self.gather(train, seed), seed)
         chosen = []

@@ -18,7 +18,6 @@ class Teacher:
 
     def __init__(self, model: nn.Module, train: Clips, key: dict[str, Any]):
         self.model, self.train, self.about = model.eval(), train, key
-        self.classes = len(train.classes)
 
     @torch.no_grad()
     def __call__(self, segments: list[np.ndarray]) -> Tensor:
@@ -32,8 +31,6 @@ class Teacher:
 
 class Kinetics:
     """torchvision's R3D-18, trained on Kinetics-400, whose classes are not the dataset's: for 'confidence' alone."""
-
-    classes = None
 
     def __init__(self, device: torch.device):
         from torchvision.models.video import R3D_18_Weights, r3d_18

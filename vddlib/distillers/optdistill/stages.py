@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from vddlib.errors import BrokenVideo, VddError
 from vddlib.progress import say
 
 FAILED = ".failed.json"
+BEGUN = ".begun"
 
 
 class Job(NamedTuple):
@@ -44,14 +46,18 @@ class Stage:
 
         `work(job, place)` returns a JSON-able result and may write other files beside `place`. A video that cannot be read
         costs one line; it is tried again by the next run, in case the disk or the memory was to blame, unless it took its
-        process down: the next might be this one. Runs that want the same videos at the same time share the work.
+        process down. Where that was the run itself, the next one does the videos it was at in processes of their own, at the
+        end. Runs that want the same videos at the same time share the work.
         """
         waiting = [job for job in jobs if not self.place(job).is_file() and not self.crashed(job)]
         if waiting and len(waiting) < len(jobs):
             say(f"{self.name}: {len(jobs) - len(waiting)} of {len(jobs)} videos are done already")
         random.SystemRandom().shuffle(waiting)  # two runs in one order would do the same video at the same time
-        one = partial(_one, self, work)
-        for job, failed in over(waiting, one, self.name, workers, crashed=partial(_crashed, self)):
+        one, crashed = partial(_one, self, work), partial(_crashed, self)
+        suspects = {job.name for job in waiting if self.place(job, BEGUN).is_file()}
+        done = over([job for job in waiting if job.name not in suspects], one, self.name, workers, crashed=crashed)
+        left = (job for job in waiting if job.name in suspects and not self.place(job).is_file())
+        for job, failed in chain(done, _alone(left, one, self.name, crashed)):
             if failed:
                 say(f"{self.name}: {job.name} is left out: {failed}")
 
@@ -85,12 +91,21 @@ def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
     if place.is_file():
         return ""
     place.parent.mkdir(exist_ok=True)
+    mark = stage.place(job, BEGUN)
+    mark.touch()  # what stays of a video that takes this process down
     try:
         result = work(job, place)
     except BrokenVideo as error:
         return stage.fail(job, str(error))
+    finally:
+        mark.unlink(missing_ok=True)
     artifacts.write_json(place, {"name": job.name, **result, "seconds": time.monotonic() - begun})
     return ""
+
+
+def _alone(jobs: Iterable[Job], one: Callable[[Job], str], what: str, crashed: Callable[[Job], str]) -> Iterator:
+    """`jobs`, asked for when the others are done: by then another run may have done those it was at."""
+    yield from over(list(jobs), one, what, crashed=crashed, alone=True)
 
 
 def _crashed(stage: Stage, job: Job) -> str:
