@@ -309,6 +309,36 @@ def test__main_table__names_students_that_were_lost(tmp_path, monkeypatch):
     assert not any("collapsed" in note for note in blocks_of(df[df["seed"] != 1])[1])
 
 
+def test__main_table__low_training_accuracy_under_soft_labels_is_no_collapse(tmp_path, monkeypatch):
+    rows = [row(method="optdistill", protocol="A-regions", seed=s, train_top1=45.0) for s in range(2)]
+    notes = blocks_of(frame(rows, tmp_path, monkeypatch))[1]
+    assert any("soft labels: collapsed, or taught other classes): OptDistill IPC 1 (2)." in note for note in notes)
+    assert not any("diverged" in note for note in notes)
+
+
+def test__ablations(tmp_path, monkeypatch):
+    d = {"protocol": "D", "teacher": "minic3d_bn", "ipc": 5}
+    rows = [
+        row(**d, method=m, seed=s, top1=40.0 + s, variant="components")
+        for m in ("tsgf", "tsgf[no_mask]")
+        for s in (0, 2)
+    ]
+    rows += [row(**d, method="tsgf", student="cnn_gru(width=8)", variant="architectures")]
+    rows += [row(**d, method="tsgf", subset="static", variant="groups"), row(**d, method="tsgf", variant="mine")]
+    rows += [row(**{**d, "ipc": i}, method=m, variant="ipcs") for i in (1, 5) for m in ("random", "tsgf")]
+    blocks = results.ablations(frame(rows, tmp_path, monkeypatch))
+    assert [b.header.partition(":")[0] for b in blocks] == ["components", "architectures", "groups", "ipcs"]
+    components, architectures, groups, ipcs = (b.table for b in blocks)
+    assert components[["method", "mean", "n", "published"]].values.tolist() == [
+        ["TSGF", 41.0, 2, 54.8], ["TSGF [no mask]", 41.0, 2, 46.9]
+    ]  # fmt: skip
+    assert components["std"].tolist() == pytest.approx([2**0.5] * 2)
+    assert architectures[["published", "published on"]].values.tolist() == [[17.8, "MiniUCF, IPC 1"]]
+    assert groups["published"].tolist() == [53.6] and "table 7" in blocks[2].header
+    found = dict(zip(zip(ipcs["method"], ipcs["ipc"], strict=True), ipcs["published"], strict=True))
+    assert found["TSGF", 1] == 39.2 and pd.isna(found["TSGF", 5]) and pd.isna(found["Random", 1])
+
+
 def test__main_table(tmp_path, monkeypatch):
     rows = [row(seed=s, ipc=i, method=m, top1=20.0 + s + i) for s in range(3) for i in (1, 5) for m in ("random", "dm")]
     rows += [row(method="full", ipc=None, seed=s, top1=90.0 + s) for s in range(2)]

@@ -1,12 +1,14 @@
-"""Results: records on disk, queries over them, and tables beside the published numbers. One door to four small rooms.
+"""Results: records on disk, queries over them, and tables beside the published numbers. One door to five small rooms.
 
 record(row)            a notebook's evaluated student       -> $VDD_RUN/records.csv
 gather("quick")        every run's records                  -> figures/quick/records.csv
 load, summarise        the gathered records; mean, std and n over seeds
 compare(df)            ours beside published
+ablations(df)          one table per experiment, beside the paper's
 main_table("quick")    methods x IPC                        -> figures/quick/table.{md,csv,tex,json}
 """
 
+from vddlib.results.ablations import ablations
 from vddlib.results.main_table import main_table
 from vddlib.results.published import papers, published
 from vddlib.results.records import gather, load, read, record, records_path, summarise
@@ -22,6 +24,7 @@ __all__ = [
     "ORIGIN",
     "STUDENTS",
     "Block",
+    "ablations",
     "compare",
     "dataset_table",
     "display",

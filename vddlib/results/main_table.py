@@ -88,19 +88,28 @@ def _shortened(df: pd.DataFrame) -> list[str]:
 
 
 def _lost(df: pd.DataFrame) -> list[str]:
-    """A note on students that ended unable to classify their own training clips: diverged, or collapsed to guessing."""
+    """Notes on students that ended unable to classify their own training clips: diverged, or collapsed to guessing.
+
+    Of those that learn soft labels this is less certain: the labels may name other classes than the clips'.
+    """
+    from vddlib.evaluation import PROTOCOLS
+
     if "train_top1" not in df:
         return []
-    lost = df[df["train_top1"] < 50]
-    names = [
-        f"{display(m)}{f' IPC {i}' if pd.notna(i) else ''}" for m, i in zip(lost["method"], lost["ipc"], strict=True)
-    ]
-    which = ", ".join(f"{name} ({count})" for name, count in Counter(names).items())
-    return (
-        [f"Students below 50 % on their own training clips at the end (diverged or collapsed): {which}."]
-        if names
-        else []
-    )
+    notes, lost = [], df[df["train_top1"] < 50]
+    soft = lost["protocol"].isin([name for name, one in PROTOCOLS.items() if one.labels != "hard"])
+    for some, why in (
+        (lost[~soft], "diverged or collapsed"),
+        (lost[soft], "soft labels: collapsed, or taught other classes"),
+    ):
+        names = [
+            f"{display(m)}{f' IPC {i}' if pd.notna(i) else ''}"
+            for m, i in zip(some["method"], some["ipc"], strict=True)
+        ]
+        if names:
+            which = ", ".join(f"{name} ({count})" for name, count in Counter(names).items())
+            notes.append(f"Students below 50 % on their own training clips at the end ({why}): {which}.")
+    return notes
 
 
 def cell(mean: float, std: float, decimals: int = 1) -> str:
