@@ -39,9 +39,10 @@ def statistics_loss(inputs: Tensor, layer: nn.Module) -> Tensor:
 class StatisticsMatching(Objective):
     r"""Eq. 4 and 5: :math:`L = L_{ce} + r_{bn} \sum_l \|\mu_l - RM_l\|_2 + \|\sigma_l^2 - RV_l\|_2`, under the mask of eq. 8.
 
-    The teacher sees a random resized crop and flip of each clip, the same for all its frames (SRe2L's recipe), through
-    which the gradient flows back; per frame it is then multiplied by the mask of the clip as it is now. A frame that becomes
-    a key frame on the way still moves for a few updates, by Adam's momentum; with the mask on the update it does not.
+    The first layer's term may weigh more (`first_bn`: 10 in SRe2L's code, 1 in eq. 5). The teacher sees a random resized
+    crop and flip of each clip, the same for all its frames (SRe2L's recipe), through which the gradient flows back; per
+    frame it is then multiplied by the mask of the clip as it is now. A frame that becomes a key frame on the way still
+    moves for a few updates, by Adam's momentum; with the mask on the update it does not.
     """
 
     def setup(self, *, teacher: nn.Module, options: "Recovery") -> None:
