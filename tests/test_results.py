@@ -326,9 +326,11 @@ def test__ablations(tmp_path, monkeypatch):
     rows += [row(**d, method="tsgf", student="cnn_gru(width=8)", variant="architectures")]
     rows += [row(**d, method="tsgf", subset="static", variant="groups"), row(**d, method="tsgf", variant="mine")]
     rows += [row(**{**d, "ipc": i}, method=m, variant="ipcs") for i in (1, 5) for m in ("random", "tsgf")]
+    rows += [row(**d, method="tsgf", variant="labels"), row(**{**d, "ipc": None}, method="full", variant="labels")]
     blocks = results.ablations(frame(rows, tmp_path, monkeypatch))
-    assert [b.header.partition(":")[0] for b in blocks] == ["components", "architectures", "groups", "ipcs"]
-    components, architectures, groups, ipcs = (b.table for b in blocks)
+    assert [b.header.partition(":")[0] for b in blocks] == ["components", "architectures", "groups", "ipcs", "labels"]
+    components, architectures, groups, ipcs, labels = (b.table for b in blocks)
+    assert labels["ipc"].astype("string").fillna("").tolist() == ["", "5"] and labels["method"][0] == "Full data"
     assert components[["method", "mean", "n", "published"]].values.tolist() == [
         ["TSGF", 41.0, 2, 54.8], ["TSGF [no mask]", 41.0, 2, 46.9]
     ]  # fmt: skip

@@ -81,11 +81,11 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     artifact wait for this one. Raises VddError (one line) when the disk is full, and in a process that is only being
     started: its parent, whose script has no ``__main__`` guard, holds the lock and waits for it.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise VddError("a worker process runs the script again; guard its calls by `if __name__ == '__main__':`")
     place = _place(kind, key)
     if (place / "key.json").is_file():
         return place
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise VddError("a worker process runs the script again; guard its calls by `if __name__ == '__main__':`")
     partial = place.with_name(f".{place.name}.partial")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -279,6 +279,20 @@ def test_processes_that_cannot_start_blame_no_item(tmp_path, locked):
     assert "worker processes die as they start" in ran.stderr and "crashed" not in ran.stdout
 
 
+def test_a_guarded_script_may_take_what_is_in_the_cache_as_it_begins(tmp_path):
+    script = tmp_path / "guarded.py"
+    script.write_text(
+        "from vddlib import artifacts\n"
+        "from vddlib.datasets.store import over\n"
+        "artifacts.get('numbers', {'b': 1}, lambda folder: None)\n"
+        "if __name__ == '__main__':\n"
+        "    print(sorted(dict(over(range(-8, 8), abs, 'abs', 2, crashed=str)).values()))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "VDD_CACHE": str(tmp_path / "cache")}
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, env=env)
+    assert str(sorted(map(abs, range(-8, 8)))) in ran.stdout, ran.stderr
+
+
 @pytest.mark.parametrize("step", ["probing", "decoding"])
 def test_a_video_that_crashes_the_decoder_is_a_broken_one(tmp_path, monkeypatch, step):
     def crashing(items, work, what, workers=None, *, crashed):

@@ -19,8 +19,8 @@ EXPERIMENTS = {
     "frames": ("frames in a clip (figure 4)", "tsgf", None),
     "labels": ("the share of soft labels", "tsgf", None),
     "compare": ("OptDistill with one thing changed", "optdistill", None),
-    "hard labels": ("hard labels for every set", "optdistill", None),
-    "from files": ("students of the encoded clips", "optdistill", None),
+    "hard labels": ("sets with soft labels, under hard ones", "optdistill", None),
+    "from files": ("students of the clips as they are, and of what comes back out of their files", "optdistill", None),
 }
 ILLEGIBLE = {5, 8}  # of TSGF, in the copy at hand, but for single values
 SHOWN = ["dataset", "method", "subset", "ipc", "protocol", "student", "teacher", "frames"]
@@ -58,6 +58,7 @@ def _beside(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
         shown |= {"mean": row[f"{metric}_mean"], "std": row[f"{metric}_std"], "n": row[f"{metric}_n"]}
         rows.append(shown | _published(row, theirs, other_ipc))
     table = pd.DataFrame(rows)
+    table = table.astype({"ipc": "Int64"}) if "ipc" in table else table
     order = [*SHOWN, "mean", "std", "n", "published", "published std", "published on"]
     return table[[name for name in order if name in table and table[name].notna().any()]]
 

@@ -126,6 +126,8 @@ class OptDistill(Distiller):
         """Detect, track and crop the videos of a shard (which, of how many), for sets of any `ipc`, this seed and tile."""
         videos = part_of(self.candidates(train, seed), shard, self.method)
         self._check_wanted(train)
+        if self.scorer == "r3d_18" and self.score != "random":
+            self._kinetics()
         tracks = None
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
@@ -156,14 +158,11 @@ class OptDistill(Distiller):
         for label in sorted(labels - set(known or labels)):
             raise VddError(f"optdistill: {self.detector} knows no {label!r}; its labels: {', '.join(sorted(known))}")
 
-    def _check_wishes(self, ipc: int) -> None:
-        """Raises VddError for what would fail after hours of tracking."""
-        if self.top_k and self.top_k < self.side**2 * ipc:
-            raise VddError(f"optdistill: top_k is {self.top_k} where {self.side**2 * ipc} segments are needed")
-        if self.scorer == "r3d_18" and self.score == "loss":
+    def _kinetics(self) -> Kinetics:
+        """R3D-18. Raises VddError where it cannot be had, or cannot score so; asked for before hours of tracking, too."""
+        if self.score == "loss":
             raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
-        if self.scorer == "r3d_18" and self.score == "confidence":
-            Kinetics(pick_device(self.device))
+        return Kinetics(pick_device(self.device))
 
     @property
     def _detector(self) -> Detector:
@@ -262,7 +261,7 @@ class OptDistill(Distiller):
 
     def _scorer(self, train: Clips) -> Teacher | Kinetics:
         if self.scorer == "r3d_18":
-            return Kinetics(pick_device(self.device))
+            return self._kinetics()
         teacher = self.teacher(train)
         return Teacher(teacher.model, train, teacher.key)
 
@@ -296,7 +295,8 @@ class OptDistill(Distiller):
 
     def select(self, train: Clips, ipc: int, seed: int = 0) -> tuple[list[list[Segment]], Prepared]:
         """The segments of every class that the mosaics are made of, shortest first, and what they were chosen from."""
-        self._check_wishes(ipc)
+        if self.top_k and self.top_k < self.side**2 * ipc:
+            raise VddError(f"optdistill: top_k is {self.top_k} where {self.side**2 * ipc} segments are needed")
         self.prepare(train, seed)
         prepared = self.scored(train, self.gather(train, seed), seed)
         chosen = []

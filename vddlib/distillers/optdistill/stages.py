@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,11 +54,18 @@ class Stage:
         random.SystemRandom().shuffle(waiting)  # two runs in one order would do the same video at the same time
         one, crashed = partial(_one, self, work), partial(_crashed, self)
         suspects = {job.name for job in waiting if self.place(job, BEGUN).is_file()}
-        done = over([job for job in waiting if job.name not in suspects], one, self.name, workers, crashed=crashed)
-        left = (job for job in waiting if job.name in suspects and not self.place(job).is_file())
-        for job, failed in chain(done, _alone(left, one, self.name, crashed)):
-            if failed:
-                say(f"{self.name}: {job.name} is left out: {failed}")
+        for job, failed in over(
+            [j for j in waiting if j.name not in suspects], one, self.name, workers, crashed=crashed
+        ):
+            self._tell(job, failed)
+        # By now another run may have done those it was at, or found them deadly.
+        left = [j for j in waiting if j.name in suspects and not self.place(j).is_file() and not self.crashed(j)]
+        for job, failed in over(left, one, self.name, crashed=crashed, alone=True):
+            self._tell(job, failed)
+
+    def _tell(self, job: Job, failed: str) -> None:
+        if failed:
+            say(f"{self.name}: {job.name} is left out: {failed}")
 
     def fail(self, job: Job, why: str, crashed: bool = False) -> str:
         """Leave word of why a job failed; returns it."""
@@ -101,11 +107,6 @@ def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
         mark.unlink(missing_ok=True)
     artifacts.write_json(place, {"name": job.name, **result, "seconds": time.monotonic() - begun})
     return ""
-
-
-def _alone(jobs: Iterable[Job], one: Callable[[Job], str], what: str, crashed: Callable[[Job], str]) -> Iterator:
-    """`jobs`, asked for when the others are done: by then another run may have done those it was at."""
-    yield from over(list(jobs), one, what, crashed=crashed, alone=True)
 
 
 def _crashed(stage: Stage, job: Job) -> str:
