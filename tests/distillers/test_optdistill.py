@@ -27,6 +27,7 @@ from vddlib.students import Network
 from vddlib.training import Recipe
 
 STAGES = ("detect", "track", "crop", "score")
+FATAL = [Job("a/0", "live"), Job("a/1", "kill"), Job("a/2", "live")]
 NARROW = Network(options={"depth": 2, "widths": (8, 8)})
 FEW = {
     "detector": "motion", "fallback": "centre", "boxes": 1, "longest": 14, "width": 64, "height": 48, "workers": 1,
@@ -293,9 +294,6 @@ def test_a_video_that_takes_the_whole_run_down_is_left_out_by_the_next(tmp_path,
     assert "".join(capfd.readouterr()).count("is left out: it took its process down") == 1
 
 
-FATAL = [Job("a/0", "live"), Job("a/1", "kill"), Job("a/2", "live")]
-
-
 def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
     whole = OptDistill(**FEW).distill(train[0], 1, 0)
     script = tmp_path / "killed.py"
@@ -355,8 +353,11 @@ def test_wishes_that_nobody_could_grant_are_refused(train):
 
 
 def test_wishes_that_would_fail_in_the_end_are_refused_before_anything_is_tracked(train, monkeypatch):
+    from torchvision.models.video import R3D_18_Weights
+
     monkeypatch.setattr(Stage, "run", lambda *a, **k: pytest.fail("it began"))
-    monkeypatch.setattr(scoring.Kinetics, "__init__", lambda *a: (_ for _ in ()).throw(VddError("no weights")))
+    weights = R3D_18_Weights.KINETICS400_V1
+    monkeypatch.setattr(type(weights), "get_state_dict", lambda *a, **k: (_ for _ in ()).throw(OSError("no weights")))
     wishes = {
         "top_k is 3 where 4 segments": {"top_k": 3},
         "'loss' needs the dataset's own classes": {"scorer": "r3d_18", "score": "loss"},

@@ -6,6 +6,7 @@ from vddlib.plots.accuracy import (
     accuracy_by_ipc,
     accuracy_by_method,
     accuracy_by_time,
+    costed,
 )
 from vddlib.plots.drawings import (
     cases,
@@ -34,6 +35,7 @@ __all__ = [
     "class_counts",
     "colour",
     "confusion",
+    "costed",
     "curves",
     "evolution",
     "filmstrip",

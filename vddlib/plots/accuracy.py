@@ -99,6 +99,11 @@ def accuracy_by_time(df: pd.DataFrame, metric: str = "top1") -> Drawing:
     return _curves(df, metric, [("_seconds", lambda ax, part: _log_axis(ax, "distil and train one student (s)"))])
 
 
+def costed(df: pd.DataFrame) -> pd.DataFrame:
+    """The records that have a time of distillation and a peak memory; full data has nothing to distil."""
+    return df[(df["method"] != "full") & df["distill_seconds"].notna() & df["peak_memory_mb"].notna()]
+
+
 @styled
 def accuracy_by_cost(df: pd.DataFrame, metric: str = "top1") -> Drawing:
     """TSGF's figure 1: accuracy over seconds to distil, the area of a mark is peak memory; a panel per student and clip.
@@ -106,7 +111,7 @@ def accuracy_by_cost(df: pd.DataFrame, metric: str = "top1") -> Drawing:
     Each method is shown under its own paper's protocol (where it was run under that one), which the legend names. Records
     without a measured time or memory, and full data, have no mark. On the CPU memory is the process's.
     """
-    df = df[(df["method"] != "full") & df["distill_seconds"].notna() & df["peak_memory_mb"].notna()]
+    df = costed(df)
     if df.empty:
         raise VddError("no record has both a time of distillation and a peak memory")
     df = df.assign(_seconds=df["distill_seconds"].clip(lower=0.1))  # coresets without a network: next to nothing

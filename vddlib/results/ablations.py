@@ -4,7 +4,7 @@ import pandas as pd
 
 from vddlib.results.published import published
 from vddlib.results.records import summarise
-from vddlib.results.schema import display, headline, method_rank
+from vddlib.results.schema import blank_to_none, display, headline, method_rank
 from vddlib.results.tables import STANDS_FOR, Block
 
 # Records of an experiment carry its name as their variant. (what it asks, paper, the table that it answers)
@@ -53,7 +53,7 @@ def _beside(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
     rows, other_ipc = [], not theirs["ipc"].isin(ours["ipc"]).any()
     for row in ours.sort_values("method", key=lambda names: names.map(method_rank), kind="stable").to_dict("records"):
         metric = headline(row["dataset"])
-        shown = {name: row[name] for name in SHOWN if name in row and not _empty(row[name])}
+        shown = {name: row[name] for name in SHOWN if blank_to_none(row.get(name)) is not None}
         shown |= {name: display(row[name]) for name in ("dataset", "method")}
         shown |= {"mean": row[f"{metric}_mean"], "std": row[f"{metric}_std"], "n": row[f"{metric}_n"]}
         rows.append(shown | _published(row, theirs, other_ipc))
@@ -65,7 +65,8 @@ def _beside(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
 
 def _published(row: dict, theirs: pd.DataFrame, other_ipc: bool) -> dict:
     dataset = STANDS_FOR.get(row["dataset"], row["dataset"])
-    dataset += f"[{row['subset']}]" if not _empty(row.get("subset")) else ""
+    subset = blank_to_none(row.get("subset"))
+    dataset += f"[{subset}]" if subset else ""
     student = row["student"].partition("(")[0]
     found = theirs[
         (theirs["method"] == row["method"]) & (theirs["dataset"] == dataset) & (theirs["student"] == student)
@@ -76,7 +77,3 @@ def _published(row: dict, theirs: pd.DataFrame, other_ipc: bool) -> dict:
     paper = found.iloc[0]
     where = f"{display(dataset)}, IPC {paper['ipc']}"
     return {"published": paper["mean"], "published std": paper["std"], "published on": where}
-
-
-def _empty(value: object) -> bool:
-    return value is None or value == "" or (not isinstance(value, str) and pd.isna(value))

@@ -36,8 +36,7 @@ def choose(
     scores fall back on the files' names, so that the choice does not depend on their order. Raises VddError where too few
     are left, or `top_k` is too low.
     """
-    if top_k and top_k < wanted:
-        raise VddError(f"top_k is {top_k} where {wanted} segments are needed")
+    check_top_k(top_k, wanted)
     best = sorted(segments, key=lambda one: (-one.score, one.file))
     if one_per_video:
         firsts: dict[str, Segment] = {}
@@ -52,6 +51,12 @@ def choose(
     if len(best) > wanted:
         best = [best[i] for i in sorted(randperm(len(best), generator=generator)[:wanted].tolist())]
     return sorted(best, key=lambda one: (one.frames, -one.score, one.file))
+
+
+def check_top_k(top_k: int, wanted: int) -> None:
+    """Raises VddError where fewer segments are to be drawn from (`top_k`; 0: no limit) than are `wanted`."""
+    if top_k and top_k < wanted:
+        raise VddError(f"top_k is {top_k} where {wanted} segments are needed")
 
 
 def speed_up(frames: np.ndarray, length: int) -> np.ndarray:

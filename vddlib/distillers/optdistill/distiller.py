@@ -15,10 +15,10 @@ from vddlib.datasets.store import DECODING
 from vddlib.distillers.base import Distiller, check_ipc, part_of
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill.boxes import Box, inside
-from vddlib.distillers.optdistill.compose import Segment, choose, mosaic
+from vddlib.distillers.optdistill.compose import Segment, check_top_k, choose, mosaic
 from vddlib.distillers.optdistill.detect import ANY, Detector, detector
 from vddlib.distillers.optdistill.mosaics import Mosaics
-from vddlib.distillers.optdistill.score import Kinetics, Score, Teacher, score
+from vddlib.distillers.optdistill.score import Kinetics, Score, Teacher, kinetics_state, score
 from vddlib.distillers.optdistill.stages import Job, Stage
 from vddlib.distillers.optdistill.track import Lost
 from vddlib.distillers.optdistill.work import PATHS, crop, detection, frames_of, judge, tracking
@@ -126,8 +126,7 @@ class OptDistill(Distiller):
         """Detect, track and crop the videos of a shard (which, of how many), for sets of any `ipc`, this seed and tile."""
         videos = part_of(self.candidates(train, seed), shard, self.method)
         self._check_wanted(train)
-        if self.scorer == "r3d_18" and self.score != "random":
-            self._kinetics()
+        self._check_scorer()
         tracks = None
         if self.segments == "crops":
             stage, jobs = self._detect(train, videos)
@@ -158,11 +157,13 @@ class OptDistill(Distiller):
         for label in sorted(labels - set(known or labels)):
             raise VddError(f"optdistill: {self.detector} knows no {label!r}; its labels: {', '.join(sorted(known))}")
 
-    def _kinetics(self) -> Kinetics:
-        """R3D-18. Raises VddError where it cannot be had, or cannot score so; asked for before hours of tracking, too."""
+    def _check_scorer(self) -> None:
+        """Raises VddError for a scorer that cannot be had, or cannot score so: before hours of tracking, not after them."""
+        if self.scorer != "r3d_18" or self.score == "random":
+            return
         if self.score == "loss":
             raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
-        return Kinetics(pick_device(self.device))
+        kinetics_state()
 
     @property
     def _detector(self) -> Detector:
@@ -260,8 +261,9 @@ class OptDistill(Distiller):
         return Prepared(segments, counts, seconds)
 
     def _scorer(self, train: Clips) -> Teacher | Kinetics:
+        self._check_scorer()
         if self.scorer == "r3d_18":
-            return self._kinetics()
+            return Kinetics(pick_device(self.device))
         teacher = self.teacher(train)
         return Teacher(teacher.model, train, teacher.key)
 
@@ -295,8 +297,7 @@ class OptDistill(Distiller):
 
     def select(self, train: Clips, ipc: int, seed: int = 0) -> tuple[list[list[Segment]], Prepared]:
         """The segments of every class that the mosaics are made of, shortest first, and what they were chosen from."""
-        if self.top_k and self.top_k < self.side**2 * ipc:
-            raise VddError(f"optdistill: top_k is {self.top_k} where {self.side**2 * ipc} segments are needed")
+        check_top_k(self.top_k, self.side**2 * ipc)
         self.prepare(train, seed)
         prepared = self.scored(train, self.gather(train, seed), seed)
         chosen = []

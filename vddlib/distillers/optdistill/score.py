@@ -29,6 +29,20 @@ class Teacher:
         return self.model(self.train.standardise(clips).to(device)).float().cpu()
 
 
+def kinetics_state() -> dict[str, Tensor]:
+    """R3D-18's weights from Kinetics-400, fetched where they are not here yet. Raises VddError where they cannot be had."""
+    from torchvision.models.video import R3D_18_Weights
+
+    weights = R3D_18_Weights.KINETICS400_V1
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except Exception as error:
+        raise VddError(
+            f"the Kinetics-400 weights of r3d_18 cannot be had ({type(error).__name__}: {error}); download "
+            f"{weights.url} into torch's hub folder, or use scorer 'teacher'"
+        ) from None
+
+
 class Kinetics:
     """torchvision's R3D-18, trained on Kinetics-400, whose classes are not the dataset's: for 'confidence' alone."""
 
@@ -36,15 +50,8 @@ class Kinetics:
         from torchvision.models.video import R3D_18_Weights, r3d_18
 
         weights = R3D_18_Weights.KINETICS400_V1
-        try:
-            state = weights.get_state_dict(progress=False, check_hash=True)
-        except Exception as error:
-            raise VddError(
-                f"the Kinetics-400 weights of r3d_18 cannot be had ({type(error).__name__}: {error}); download "
-                f"{weights.url} into torch's hub folder, or use scorer 'teacher'"
-            ) from None
         self.model = r3d_18()
-        self.model.load_state_dict(state)
+        self.model.load_state_dict(kinetics_state())
         self.model.to(device).eval()
         self.prepare, self.device = weights.transforms(), device
         self.about = {"scorer": "r3d_18", "weights": str(weights)}
