@@ -5,7 +5,7 @@
 #     uv run snakemake -n paper               lists the whole grid
 #     uv run snakemake --cores all --keep-going ucf10     goes on with independent jobs when one fails
 #
-# params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/run.py). The files
+# params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/notebook/run.py). The files
 # under figures/ are committed, so they are no rule's output: Snakemake would delete them before a run and after a failure.
 # When something reruns is said in profiles/default/config.yaml.
 

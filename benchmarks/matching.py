@@ -23,19 +23,21 @@ import typer
 from pydantic import BaseModel
 from torch import Tensor
 
-from vddlib import artifacts, distillers, provenance, seeding, students
+from vddlib import distillers
+from vddlib.core import files, provenance, seeding
+from vddlib.core.errors import VddError, unknown
+from vddlib.core.measure import Stopwatch, peak_memory_mb
+from vddlib.core.progress import say
 from vddlib.datasets import clips
 from vddlib.datasets.clips import Clips
 from vddlib.datasets.geometry import Geometry, geometry
 from vddlib.distillers import Optimised
 from vddlib.distillers.base import check_ipc
-from vddlib.distillers.dm import DistributionMatching
-from vddlib.distillers.experts import Trajectories
-from vddlib.errors import VddError, unknown
-from vddlib.progress import say
-from vddlib.students import Network
-from vddlib.timing import Stopwatch
-from vddlib.training import peak_memory, pick_device
+from vddlib.distillers.matching.dm import DistributionMatching
+from vddlib.distillers.matching.experts import Trajectories
+from vddlib.training import networks
+from vddlib.training.fit import pick_device
+from vddlib.training.networks import Network
 
 METHODS = ("dm", "static_dc", "dc", "mtt", "frepo", "tsgf")
 PER_CLIP = ("s per clip", "MB per clip")
@@ -43,9 +45,9 @@ RATIOS = ("over bare", "over bare (CPU)")
 STAGES = ("data", "real", "synthetic", "network")
 SEED = 0
 CODE = (
-    "vddlib.distillers.objective",
-    "vddlib.distillers.pixels",
-    "vddlib.distillers.experts",
+    "vddlib.distillers.matching.objective",
+    "vddlib.distillers.stored.pixels",
+    "vddlib.distillers.matching.experts",
     "vddlib.datasets.clips",
     "vddlib.datasets.store",
 )
@@ -121,8 +123,10 @@ class Loop:
         method = case.distiller()
         labels = method.indices(train, case.ipc) // case.ipc
         self.content = method.content(train, case.ipc, SEED).to(device).train()
-        experts = mock.patch("vddlib.distillers.mtt.trajectories", lambda *_, **__: snapshots(method, train, folder))
-        teacher = mock.patch("vddlib.distillers.tsgf.Recovery.teacher", lambda *_: untrained(method, train))
+        experts = mock.patch(
+            "vddlib.distillers.matching.mtt.trajectories", lambda *_, **__: snapshots(method, train, folder)
+        )
+        teacher = mock.patch("vddlib.distillers.matching.tsgf.Recovery.teacher", lambda *_: untrained(method, train))
         with experts, teacher:
             self.objective = method.objective(train, labels, SEED, device)
         self.optimizer = method.updates(self.content, self.objective)
@@ -177,8 +181,8 @@ def snapshots(method: Optimised, train: Clips, folder: Path) -> Trajectories:
     noise = torch.randn(weights.shape, generator=seeding.generator("snapshots", SEED))
     for epoch in range(method.max_start_epoch + method.expert_epochs):
         later = weights + 0.01 * weights.std() * noise * epoch
-        artifacts.write_tensors(folder / f"epoch_{epoch:03d}.safetensors", {"weights": later.half()})
-    artifacts.write_json(folder / "log.json", {"seconds": 0.0})
+        files.write_tensors(folder / f"epoch_{epoch:03d}.safetensors", {"weights": later.half()})
+    files.write_json(folder / "log.json", {"seconds": 0.0})
     return Trajectories([folder])
 
 
@@ -240,7 +244,7 @@ def peak_since(held: float, device: torch.device) -> float:
     """MB at the peak above `held`. Linux: VmHWM, since ru_maxrss begins with the parent process's and cannot go back."""
     status = Path("/proc/self/status")
     if device.type == "cuda" or not status.exists():
-        return peak_memory(device) - held
+        return peak_memory_mb(device) - held
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 2**10 - held
 
@@ -287,7 +291,7 @@ def origin(sizes: dict[str, Size], params: dict, train: Clips, device: torch.dev
     named = {name: str(size) for name, size in sizes.items()}
     problem = {**params, "sizes": named, "dataset_sha256": train.fingerprint}
     own = {"benchmark_sha256": provenance.file_sha256(Path(__file__)), "lock_sha256": provenance.lock_sha256()}
-    conditions = {**problem, **own, **students.conditions(device, *modules)}
+    conditions = {**problem, **own, **networks.conditions(device, *modules)}
     return json.loads(json.dumps({**provenance.collect(problem, device), "conditions": conditions}))
 
 

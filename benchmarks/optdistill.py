@@ -15,15 +15,15 @@ from unittest import mock
 import torch
 import typer
 
-from vddlib import provenance
+from vddlib.core import provenance
+from vddlib.core.errors import VddError
+from vddlib.core.progress import say
 from vddlib.datasets import clips
 from vddlib.datasets.geometry import geometry
 from vddlib.distillers import OptDistill
 from vddlib.distillers.optdistill.stages import Stage
-from vddlib.errors import VddError
-from vddlib.progress import say
-from vddlib.students import Network
-from vddlib.training import Recipe
+from vddlib.training.fit import Recipe
+from vddlib.training.networks import Network
 
 NOTES = (
     """detect and track: per video, of the boxes given; crop: per video, decoding, cutting and encoding its segments; score:

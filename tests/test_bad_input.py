@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from tests.conftest import ROOT, write_ucf
 from vddlib.cli import app
+from vddlib.core.errors import VddError
 from vddlib.datasets.clips import load
-from vddlib.errors import VddError
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks.matching import PER_CLIP, RATIOS, SIZES, STAGES, Bare, Case, Loop, app, kept
+from vddlib.core.errors import VddError
 from vddlib.datasets.clips import load
 from vddlib.distillers import DM, TSGF
-from vddlib.errors import VddError
 from vddlib.models.minic3d import MiniC3D
 
 SHARES = [f"{name} %" for name in (*STAGES, "other")]

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from tests.conftest import ROOT
-from vddlib import models, notebooks
+from vddlib import models
+from vddlib.core.params import check_params, notebook_parameters, read_params
 from vddlib.datasets.catalog import CATALOG
-from vddlib.run import check_params, notebook_parameters, read_params
+from vddlib.notebook import sources
 
 PARAMS = sorted((ROOT / "params").glob("*/*/*.yaml"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -15,7 +16,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_sources_are_clean(path):
-    assert notebooks.problems(path) == []
+    assert sources.problems(path) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -48,7 +49,7 @@ def test_networks_can_be_built_for_every_number_of_frames(path):
 def test_what_is_not_clean_is_named(tmp_path):
     def write(*cells):
         (tmp_path / "a.ipynb").write_text(json.dumps({"cells": list(cells)}))
-        return " ".join(notebooks.problems(tmp_path / "a.ipynb"))
+        return " ".join(sources.problems(tmp_path / "a.ipynb"))
 
     title = {"cell_type": "markdown", "metadata": {}, "source": "# T"}
     code = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "outputs": [], "execution_count": None}
@@ -60,5 +61,5 @@ def test_what_is_not_clean_is_named(tmp_path):
     assert "metadata collapsed" in write(title, {**code, "metadata": {"collapsed": True, "tags": ["parameters"]}})
     assert "title" in write(code)
     (tmp_path / "a.ipynb").write_text("{")
-    assert "not readable" in notebooks.problems(tmp_path / "a.ipynb")[0]
-    assert notebooks.main(tmp_path) == 1 and notebooks.main(tmp_path / "none") == 1
+    assert "not readable" in sources.problems(tmp_path / "a.ipynb")[0]
+    assert sources.main(tmp_path) == 1 and sources.main(tmp_path / "none") == 1

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, write_ucf
+from vddlib.core.params import notebook_parameters
 from vddlib.distillers import build
-from vddlib.run import notebook_parameters, run
+from vddlib.notebook.run import run
 
 SHORT = {
     "iterations": 2, "experts": 1, "max_start_epoch": 1, "syn_steps": 2, "pool": 2, "teacher_epochs": 1,

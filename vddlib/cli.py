@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from vddlib.errors import VddError
+from vddlib.core.errors import VddError
 
 
 class _OneLine(TyperGroup):
@@ -53,7 +53,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="a line now and then; the .log has them all")] = False,
 ):
     """Execute one notebook with one params file, into runs/."""
-    from vddlib import run as runner
+    from vddlib.notebook import run as runner
 
     runner.run(notebook, params, output, threads=threads, quiet=quiet)
 

@@ -48,7 +48,7 @@ def test_a_decoder_that_crashes_is_told_of_the_file(tmp_path, monkeypatch):
     def crashing(items, work, what, workers=None, *, crashed):
         return [(item, crashed(item) if item == path else work(item)) for item in items]
 
-    monkeypatch.setattr("vddlib.datasets.check.over", crashing)
+    monkeypatch.setattr("vddlib.datasets.check.run_each", crashing)
     assert check(read(str(tmp_path / "d"))).unreadable == [f"{path}: the decoder crashed on it"]
 
 

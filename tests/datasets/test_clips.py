@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, write_ucf
-from vddlib import artifacts
+from vddlib.core import cache, files
+from vddlib.core.errors import VddError
+from vddlib.core.parallel import run_each
 from vddlib.datasets import video
 from vddlib.datasets.catalog import read
 from vddlib.datasets.clips import load, standardise, to_pixels
 from vddlib.datasets.geometry import LIGHT, Geometry, geometry
-from vddlib.datasets.store import open_store, over
-from vddlib.errors import VddError
+from vddlib.datasets.store import open_store
 
 
 @given(
@@ -129,7 +130,7 @@ def test_only_some_classes(tiny):
     part = train.only(["Blue", "Red"])
     assert part.classes == ("Blue", "Red") and part.labels.tolist() == [0] * 6 + [1] * 6
     assert all(name.startswith("Blue/") for name in part.names[:6])
-    assert len({artifacts.digest(c.state()) for c in (part, train, train.only(["Red", "Blue"]), train.still())}) == 4
+    assert len({files.digest(c.state()) for c in (part, train, train.only(["Red", "Blue"]), train.still())}) == 4
     with pytest.raises(VddError, match="tiny has no class 'Pink'"):
         train.only(["Pink"])
 
@@ -185,7 +186,7 @@ def test_a_store_larger_than_the_disk_is_refused_before_it_is_written(tiny_root,
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(VddError, match=r"needs 0\.0 GB and 0\.0 GB are free.*VDD_CACHE"):
         load(str(tiny_root), geometry(8, 32, 2), workers=1)
-    assert not list(artifacts.folder().rglob("frames.u8"))
+    assert not list(cache.folder().rglob("frames.u8"))
 
 
 def test_two_processes_fill_what_one_would(tiny_root, monkeypatch, tmp_path):
@@ -233,18 +234,18 @@ def test_artifacts_are_built_once_and_complete(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        artifacts.get("thing", {"a": 1}, build)
-    place = artifacts.get("thing", {"a": 1}, build)
-    assert artifacts.get("thing", {"a": 1}, build) == place and len(calls) == 2
+        cache.get("thing", {"a": 1}, build)
+    place = cache.get("thing", {"a": 1}, build)
+    assert cache.get("thing", {"a": 1}, build) == place and len(calls) == 2
     assert json.loads((place / "key.json").read_text()) == {"a": 1}
-    assert artifacts.get("thing", {"a": 2}, build) != place
+    assert cache.get("thing", {"a": 2}, build) != place
 
 
 def test_code_digest_ignores_comments_and_docstrings(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     for name, text in {"one": "x = 1\n", "two": '"""Doc."""\nx = 1  # why\n', "three": "x = 2\n"}.items():
         (tmp_path / f"vdd_digest_{name}.py").write_text(text)
-    one, two, three = (artifacts.code_digest(f"vdd_digest_{name}") for name in ("one", "two", "three"))
+    one, two, three = (cache.code_digest(f"vdd_digest_{name}") for name in ("one", "two", "three"))
     assert one == two != three
 
 
@@ -261,18 +262,18 @@ def _square_or_die(item):
 def test_an_item_that_kills_its_process_costs_only_itself(tmp_path):
     """15 does it always, 0 once (short of memory, say), which is nobody's fault."""
     items = [(tmp_path / "once", n) for n in range(20)]
-    done = list(over(items, _square_or_die, "squaring", 2, crashed=lambda item: f"{item[1]} crashed"))
+    done = list(run_each(items, _square_or_die, "squaring", 2, crashed=lambda item: f"{item[1]} crashed"))
     assert len(done) == 20 and dict(done) == {(m, n): "15 crashed" if n == 15 else n * n for m, n in items}
 
 
 @pytest.mark.parametrize("locked", [False, True])
 def test_processes_that_cannot_start_blame_no_item(tmp_path, locked):
     script = tmp_path / "unguarded.py"
-    work = "list(over(range(-8, 8), abs, 'abs', 2, crashed=lambda n: print('crashed', n)))"
+    work = "list(run_each(range(-8, 8), abs, 'abs', 2, crashed=lambda n: print('crashed', n)))"
     script.write_text(
         "from vddlib import artifacts\n"
-        "from vddlib.datasets.store import over\n"
-        + (f"artifacts.get('numbers', {{'a': 1}}, lambda folder: {work})\n" if locked else f"{work}\n")
+        "from vddlib.core.parallel import run_each as over\n"
+        + (f"cache.get('numbers', {{'a': 1}}, lambda folder: {work})\n" if locked else f"{work}\n")
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, env=env)
@@ -283,10 +284,10 @@ def test_a_guarded_script_may_take_what_is_in_the_cache_as_it_begins(tmp_path):
     script = tmp_path / "guarded.py"
     script.write_text(
         "from vddlib import artifacts\n"
-        "from vddlib.datasets.store import over\n"
-        "artifacts.get('numbers', {'b': 1}, lambda folder: None)\n"
+        "from vddlib.core.parallel import run_each as over\n"
+        "cache.get('numbers', {'b': 1}, lambda folder: None)\n"
         "if __name__ == '__main__':\n"
-        "    print(sorted(dict(over(range(-8, 8), abs, 'abs', 2, crashed=str)).values()))\n"
+        "    print(sorted(dict(run_each(range(-8, 8), abs, 'abs', 2, crashed=str)).values()))\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "VDD_CACHE": str(tmp_path / "cache")}
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, env=env)
@@ -300,6 +301,6 @@ def test_a_video_that_crashes_the_decoder_is_a_broken_one(tmp_path, monkeypatch,
             yield item, crashed(item) if step in what and "v_Green_g08_c01" in str(item) else work(item)
 
     root = write_ucf(tmp_path / "d", train=3, test=1)
-    monkeypatch.setattr("vddlib.datasets.store.over", crashing)
+    monkeypatch.setattr("vddlib.datasets.store.run_each", crashing)
     with pytest.raises(VddError, match=r"1 of 12 videos.*v_Green_g08_c01\.mp4: the decoder crashed on it"):
         load(str(root), geometry(8, 16, 1), workers=1)

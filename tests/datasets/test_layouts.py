@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.conftest import write_ucf
+from vddlib.core.errors import VddError
 from vddlib.datasets import catalog, layouts
-from vddlib.errors import VddError
 
 
 def touch(path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from vddlib.core.errors import VddError
 from vddlib.datasets import motions, video
-from vddlib.errors import VddError
 
 
 def test_same_seed_same_pixels():

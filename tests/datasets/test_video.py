@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import moving_square
+from vddlib.core.errors import BrokenVideo, VddError
 from vddlib.datasets import video
-from vddlib.errors import BrokenVideo, VddError
 
 
 def write(path, frames, codec, options=None):

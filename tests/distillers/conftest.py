@@ -5,7 +5,7 @@ import torch
 
 from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import geometry
-from vddlib.distillers.pixels import Pixels, initial
+from vddlib.distillers.stored.pixels import Pixels, initial
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from vddlib.core.errors import VddError, unknown
+from vddlib.core.progress import say
 from vddlib.datasets import layouts
 from vddlib.datasets.geometry import HEAVY, LIGHT, Geometry
 from vddlib.datasets.layouts import Entry, Listing
-from vddlib.errors import VddError, unknown
-from vddlib.progress import say
 
 MINIUCF = tuple(
     """
@@ -215,8 +215,8 @@ def read(name: str, *, absent_allowed: bool = False) -> Dataset:
 
 
 def _motions() -> Path:
+    from vddlib.core.provenance import project_root
     from vddlib.datasets import motions
-    from vddlib.provenance import project_root
 
     root = Path(os.environ.get("VDD_MOTIONS") or project_root() / "data" / "motions")
     if not (root / "ucfTrainTestlist").is_dir():

@@ -5,11 +5,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vddlib.core.errors import BrokenVideo
+from vddlib.core.parallel import run_each
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset
 from vddlib.datasets.layouts import source_of
-from vddlib.datasets.store import crash, over
-from vddlib.errors import BrokenVideo
+from vddlib.datasets.video import crash_reason
 
 
 @dataclass
@@ -82,7 +83,7 @@ def check(dataset: Dataset, workers: int | None = None) -> Findings:
     found.absent = list(dataset.absent)
     paths = sorted({entry.path for _, entry in entries})
     what = f"{dataset.name}: checking"
-    examined = dict(over(paths, _examine, what, workers, crashed=lambda path: (0, False, crash(path), "")))
+    examined = dict(run_each(paths, _examine, what, workers, crashed=lambda path: (0, False, crash_reason(path), "")))
     needed = dataset.spec.clip.frames if dataset.spec else 1
     groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for part, entry in entries:

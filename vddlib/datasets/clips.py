@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vddlib import artifacts
+from vddlib.core import files
+from vddlib.core.errors import VddError
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.geometry import Geometry
 from vddlib.datasets.layouts import source_of
 from vddlib.datasets.store import Row, Store, layout_of, open_store, refuse_many_broken
-from vddlib.errors import VddError
 
 
 class Clips(torch.utils.data.Dataset):
@@ -166,7 +166,7 @@ class Clips(torch.utils.data.Dataset):
     def state(self) -> dict:
         """What determines these clips, for cache keys and records."""
         state = {"dataset": self.fingerprint, "part": self.part, "geometry": self.geometry.model_dump()}
-        state["videos"] = artifacts.digest(self._index.tolist())
+        state["videos"] = files.digest(self._index.tolist())
         if not self._whole:
             state["classes"] = self.classes
         return state | ({"still": True} if self._still else {})

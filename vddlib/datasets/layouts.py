@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vddlib.core.errors import VddError
 from vddlib.datasets.video import EXTENSIONS
-from vddlib.errors import VddError
 
 
 @dataclass(frozen=True)

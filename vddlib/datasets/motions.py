@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 from filelock import FileLock
 
+from vddlib.core.errors import VddError
 from vddlib.datasets import video
-from vddlib.errors import VddError
 
 DYNAMIC: tuple[str, ...] = ("Rise", "Fall", "Grow", "Shrink")
 STATIC: tuple[str, ...] = ("Ring", "Cross", "Columns", "Rows")

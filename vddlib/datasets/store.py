@@ -7,23 +7,20 @@ One file ``frames.u8`` holds, video after video, the frames that any clip may ne
 import json
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from vddlib import artifacts
+from vddlib.core import cache, files
+from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.core.parallel import run_each
+from vddlib.core.progress import say
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset
 from vddlib.datasets.geometry import Geometry
 from vddlib.datasets.layouts import Entry
-from vddlib.errors import BrokenVideo, VddError
-from vddlib.progress import say, track
+from vddlib.datasets.video import crash_reason
 
 BROKEN_SHARE = 0.01
 DECODING = 1  # raise when decoded pixels change
@@ -67,82 +64,9 @@ def open_store(dataset: Dataset, geometry: Geometry, workers: int | None = None)
         "dataset": dataset.fingerprint,
         "geometry": geometry.model_dump(),
         "decoding": DECODING,  # and not the code of vddlib.datasets.video, which encodes, too
-        "code": artifacts.code_digest("vddlib.datasets.store", "vddlib.datasets.geometry"),
+        "code": cache.code_digest("vddlib.datasets.store", "vddlib.datasets.geometry"),
     }
-    return Store(artifacts.get("store", key, lambda folder: _build(folder, dataset, geometry, workers)), geometry)
-
-
-def over(
-    items: Sequence, work: Callable, what: str, workers: int | None = None, *, crashed: Callable, alone: bool = False
-):
-    """Yield ``(item, work(item))`` as worker processes finish; items are small and picklable, order is not kept.
-
-    An item that takes its process down (a decoder may, on a corrupt file) yields ``(item, crashed(item))``, and the
-    others go on; few items, or one worker, are worked on in this very process, where nothing can be caught, unless each is
-    to be `alone` in a process of its own. Never more than a few items per worker wait in the queue, so an interruption
-    ends it at once.
-    """
-    if alone:
-        yield from track(_one_by_one(items, work, crashed), what, total=len(items))
-        return
-    workers = min(workers or os.cpu_count() or 1, 16, max(1, len(items)))
-    if workers == 1 or len(items) < 8:
-        for item in track(items, what):
-            yield item, work(item)
-        return
-    yield from track(_parallel(items, work, workers, crashed), what, total=len(items))
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # spawn: decoders and torch both keep threads, which a fork would leave behind locked.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-
-
-def _parallel(items: Sequence, work: Callable, workers: int, crashed: Callable):
-    waiting, running, pool = deque(items), {}, _pool(workers)
-    try:
-        while waiting or running:
-            try:
-                while waiting and len(running) < 4 * workers:
-                    future = pool.submit(work, waiting[0])
-                    running[future] = waiting.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    result = future.result()
-                    yield running.pop(future), result
-            except BrokenProcessPool:
-                pool.shutdown()  # from here on every running future is done: with its result, or broken
-                broken = [f for f in running if isinstance(f.exception(), BrokenProcessPool)]
-                yield from ((running[f], f.result()) for f in running if f not in broken)
-                yield from _one_by_one([running[f] for f in broken], work, crashed)
-                running, pool = {}, _pool(workers)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_by_one(items: Sequence, work: Callable, crashed: Callable):
-    """Each item alone in a process, a new one after each crash: so it is clear whose fault that was."""
-    waiting = deque(items)
-    while waiting:
-        with _pool(1) as pool:
-            try:
-                pool.submit(os.getpid).result()
-            except BrokenProcessPool:
-                raise VddError(
-                    "worker processes die as they start: does the script guard its calls by "
-                    "`if __name__ == '__main__':`?"
-                ) from None
-            while waiting:
-                item = waiting.popleft()
-                try:
-                    yield item, pool.submit(work, item).result()
-                except BrokenProcessPool:
-                    yield item, crashed(item)
-                    break
-
-
-def crash(path: Path) -> str:
-    """Why the video at `path` is broken, where decoding it took the process down."""
-    return f"{path}: the decoder crashed on it"
+    return Store(cache.get("store", key, lambda folder: _build(folder, dataset, geometry, workers)), geometry)
 
 
 def _probe(path: Path) -> tuple[int, float, str]:
@@ -157,13 +81,13 @@ def probe_all(dataset: Dataset, workers: int | None = None) -> dict[Path, tuple[
     """Path -> (frames, fps, why it is broken or '') of every video of the dataset."""
     paths = sorted({entry.path for entry in (*dataset.train, *dataset.test)})
     what = f"{dataset.name}: probing videos"
-    return dict(over(paths, _probe, what, workers, crashed=lambda path: (0, 0.0, crash(path))))
+    return dict(run_each(paths, _probe, what, workers, crashed=lambda path: (0, 0.0, crash_reason(path))))
 
 
 def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | None) -> None:
     layout = folder / "layout.json"
     if not layout.is_file():
-        artifacts.write_json(layout, layout_of(dataset, geometry, workers))
+        files.write_json(layout, layout_of(dataset, geometry, workers))
     index = json.loads(layout.read_text())
     shape = (index["total"], geometry.size, geometry.size, 3)
     needed, pixels = int(np.prod(shape)), folder / "frames.u8"
@@ -194,11 +118,11 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
         if not done[number] and not row.broken:
             jobs.append((number, entry.path, row, geometry, pixels, shape))
     what = f"{dataset.name}: decoding videos"
-    for (number, *_rest), reason in over(jobs, _fill, what, workers, crashed=lambda job: crash(job[1])):
+    for (number, *_rest), reason in run_each(jobs, _fill, what, workers, crashed=lambda job: crash_reason(job[1])):
         part, i, _ = entries[number]
         if reason:
             index[part][i]["broken"] = reason
-            artifacts.write_json(layout, index)
+            files.write_json(layout, index)
         done[number] = 1
         done.flush()
     try:
@@ -207,7 +131,7 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
         layout.unlink()  # the videos may be mended: look again next time
         flags.unlink()
         raise
-    artifacts.write_json(folder / "index.json", index)
+    files.write_json(folder / "index.json", index)
 
 
 def refuse_many_broken(dataset: Dataset, index: dict) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vddlib import artifacts
-from vddlib.errors import BrokenVideo, VddError
+from vddlib.core import files
+from vddlib.core.errors import BrokenVideo, VddError
 
 EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
 
@@ -130,6 +130,11 @@ def decode_bytes(data: bytes) -> np.ndarray:
         raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({_first_line(error)})") from None
 
 
+def crash_reason(path: Path) -> str:
+    """Why the video at `path` is broken, where decoding it took the process down."""
+    return f"{path}: the decoder crashed on it"
+
+
 def seek_is_exact(path: Path, samples: int = 16) -> bool:
     """Whether random access gives the very frames that decoding in order gives, at `samples` places, jumping about.
 
@@ -189,7 +194,7 @@ def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -
     """Write frames ``uint8 [T, H, W, 3]`` as an MP4 (see `encode_bytes`), whole or not at all."""
     path = Path(path)
     data = encode_bytes(frames, fps, quality)
-    partial = artifacts.unfinished(path)
+    partial = files.partial_name(path)
     try:
         partial.write_bytes(data)
         partial.replace(path)

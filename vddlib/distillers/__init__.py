@@ -1,24 +1,27 @@
 """Distillers by name. Each is one small file; `build` makes one from plain parameters."""
 
-from vddlib.distillers.base import Distiller, Selector
-from vddlib.distillers.dc import DC, StaticDC, static_memory
-from vddlib.distillers.distilled import DistilledSet, FullSet, Stored
-from vddlib.distillers.dm import DM
-from vddlib.distillers.frepo import FRePo
-from vddlib.distillers.full import Full
-from vddlib.distillers.herding import Herding
-from vddlib.distillers.kcenter import KCenter
-from vddlib.distillers.mtt import MTT
+from vddlib.core.errors import unknown
+from vddlib.distillers.base import Distiller
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.full import Full, FullSet
+from vddlib.distillers.labels import relabel
+from vddlib.distillers.matching.dc import DC, StaticDC, static_memory
+from vddlib.distillers.matching.dm import DM
+from vddlib.distillers.matching.frepo import FRePo
+from vddlib.distillers.matching.mtt import MTT
+from vddlib.distillers.matching.optimised import Optimised
+from vddlib.distillers.matching.tsgf import TSGF
 from vddlib.distillers.optdistill import Mosaics, OptDistill
-from vddlib.distillers.optimised import Optimised
-from vddlib.distillers.pixels import Pixels, Stills
-from vddlib.distillers.random import Random
-from vddlib.distillers.tsgf import TSGF, relabel
-from vddlib.errors import unknown
+from vddlib.distillers.selection.herding import Herding
+from vddlib.distillers.selection.kcenter import KCenter
+from vddlib.distillers.selection.random import Random
+from vddlib.distillers.selection.selector import Selector
+from vddlib.distillers.stored.clips import StoredClips
+from vddlib.distillers.stored.pixels import Pixels, Stills
 
 __all__ = [
     "DC", "DISTILLERS", "DM", "MTT", "TSGF", "DistilledSet", "Distiller", "FRePo", "Full", "FullSet", "Herding", "KCenter",
-    "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "Stored", "build", "relabel",
+    "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "StoredClips", "build", "relabel",
     "static_memory",
 ]  # fmt: skip
 

@@ -1,11 +1,10 @@
 """DistilledSet: what a distiller stores, its labels, how clips are drawn from it, and how many bytes that takes.
 
-What is stored is a *parameterisation*, an ``nn.Module`` that turns indices into clips: real clips (`Stored`), free
+What is stored is a *parameterisation*, an ``nn.Module`` that turns indices into clips: real clips (`StoredClips`), free
 pixels, static and dynamic memories, feature pools. Students, protocols and tables see the DistilledSet alone.
 """
 
 import json
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,37 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vddlib import artifacts, seeding
-from vddlib.datasets.clips import Clips, standardise, to_pixels
+from vddlib.core import files, seeding
+from vddlib.core.errors import VddError
+from vddlib.datasets.clips import to_pixels
 from vddlib.datasets.video import encode, encode_bytes
-from vddlib.errors import VddError
-
-VIDEO_FPS, VIDEO_QUALITY = 8, 23  # H.264 yuv420p, CRF 23: the codec behind every `bytes_video`
-
-
-class Stored(nn.Module):
-    """Clips kept as they are: ``frames uint8 [N, T, H, W, 3]``; `mean` and `std` standardise them when drawn."""
-
-    def __init__(self, frames: Tensor, mean: Tensor, std: Tensor):
-        super().__init__()
-        self.register_buffer("frames", torch.as_tensor(frames))
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    @property
-    def values(self) -> int:
-        """Numbers stored for the pixels (not counting the six of mean and std)."""
-        return self.frames.numel()
-
-    def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips ``float32 [n, 3, T, H, W]``; nothing is random here."""
-        return standardise(self.frames[indices], self.mean, self.std)
-
-
-PARAMETERISATIONS: dict[str, Callable[..., nn.Module]] = {"stored": Stored}
+from vddlib.distillers.stored.clips import StoredClips
+from vddlib.distillers.stored.contract import PARAMETERISATIONS, VIDEO_FPS, VIDEO_QUALITY
 
 
 class DistilledSet:
@@ -109,7 +83,7 @@ class DistilledSet:
     @cached_property
     def pixels(self) -> np.ndarray:
         """The clips as a person sees them, ``uint8 [N, T, H, W, 3]`` (one draw)."""
-        if isinstance(self.content, Stored):
+        if isinstance(self.content, StoredClips):
             return self.content.frames.cpu().numpy()
         return to_pixels(self.draw()[0], self.content.mean.cpu(), self.content.std.cpu())
 
@@ -140,7 +114,7 @@ class DistilledSet:
     def state(self) -> dict:
         """What determines a student trained on this set, for cache keys."""
         tensors = {**self.content.state_dict(), "targets": self.targets, "labels": self.labels}
-        hashes = {name: artifacts.hash_array(tensor.cpu().numpy()) for name, tensor in sorted(tensors.items())}
+        hashes = {name: files.hash_array(tensor.cpu().numpy()) for name, tensor in sorted(tensors.items())}
         drawing = {"draws": self.content.code} if hasattr(self.content, "code") else {}
         return {"kind": _kind(self.content), "tensors": hashes, **drawing}
 
@@ -150,10 +124,10 @@ class DistilledSet:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"content.{name}": tensor for name, tensor in self.content.state_dict().items()}
         tensors |= {"labels": self.labels, "targets": self.targets.clone()}
-        artifacts.write_tensors(folder / "tensors.safetensors", tensors)
+        files.write_tensors(folder / "tensors.safetensors", tensors)
         bytes_ = {name: getattr(self, name) for name in ("bytes_float32", "bytes_uint8", "bytes_video")}
         card = {**self.card, **bytes_, "kind": _kind(self.content), "classes": self.classes, "clips": len(self)}
-        artifacts.write_json(folder / "card.json", card)
+        files.write_json(folder / "card.json", card)
         if previews:
             for i, clip in enumerate(self.pixels):
                 encode(folder / f"{i:04d}_{self.classes[self.labels[i]]}.mp4", clip, VIDEO_FPS, VIDEO_QUALITY)
@@ -178,39 +152,3 @@ class DistilledSet:
 
 def _kind(content: nn.Module) -> str:
     return next(name for name, make in PARAMETERISATIONS.items() if type(content) is make)
-
-
-class FullSet(DistilledSet):
-    """The whole train split, the yardstick: videos stay where they are, clips are redrawn every epoch."""
-
-    def __init__(self, train: Clips, card: dict[str, Any]):
-        self.clips, self.labels, self.targets = train, train.labels, train.labels
-        self.classes, self.card = train.classes, dict(card)
-
-    def batch(self, indices: Tensor, *, epoch: int = 0, seed: int = 0, flip: bool = False) -> tuple[Tensor, Tensor]:
-        """The clips drawn for (seed, epoch), flipped by the same draw where `flip`."""
-        return self.clips.batch(indices, epoch=epoch, seed=seed, flip=flip)
-
-    @property
-    def bytes_uint8(self) -> int:
-        """One clip per video; the encoded size, `bytes_video`, is that of the whole video files."""
-        g = self.clips.geometry
-        return len(self) * g.frames * g.size * g.size * 3
-
-    @property
-    def bytes_float32(self) -> int:
-        """One clip per video, four bytes a value."""
-        return 4 * self.bytes_uint8
-
-    @cached_property
-    def bytes_video(self) -> int:
-        """The video files on disk."""
-        return self.clips.bytes_video
-
-    def state(self) -> dict:
-        """The clips' own state: dataset, videos, geometry."""
-        return self.clips.state()
-
-    def save(self, folder: Path, previews: bool = True) -> Path:
-        """Refused: the full set is the dataset itself."""
-        raise VddError("the full set is the dataset itself; there is nothing to save")

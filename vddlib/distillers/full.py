@@ -1,10 +1,51 @@
 """Full data: nothing is distilled; the row that every method is measured against."""
 
-from typing import ClassVar
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
 
+from torch import Tensor
+
+from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
-from vddlib.distillers.distilled import FullSet
+from vddlib.distillers.distilled import DistilledSet
+
+
+class FullSet(DistilledSet):
+    """The whole train split, the yardstick: videos stay where they are, clips are redrawn every epoch."""
+
+    def __init__(self, train: Clips, card: dict[str, Any]):
+        self.clips, self.labels, self.targets = train, train.labels, train.labels
+        self.classes, self.card = train.classes, dict(card)
+
+    def batch(self, indices: Tensor, *, epoch: int = 0, seed: int = 0, flip: bool = False) -> tuple[Tensor, Tensor]:
+        """The clips drawn for (seed, epoch), flipped by the same draw where `flip`."""
+        return self.clips.batch(indices, epoch=epoch, seed=seed, flip=flip)
+
+    @property
+    def bytes_uint8(self) -> int:
+        """One clip per video; the encoded size, `bytes_video`, is that of the whole video files."""
+        g = self.clips.geometry
+        return len(self) * g.frames * g.size * g.size * 3
+
+    @property
+    def bytes_float32(self) -> int:
+        """One clip per video, four bytes a value."""
+        return 4 * self.bytes_uint8
+
+    @cached_property
+    def bytes_video(self) -> int:
+        """The video files on disk."""
+        return self.clips.bytes_video
+
+    def state(self) -> dict:
+        """The clips' own state: dataset, videos, geometry."""
+        return self.clips.state()
+
+    def save(self, folder: Path, previews: bool = True) -> Path:
+        """Refused: the full set is the dataset itself."""
+        raise VddError("the full set is the dataset itself; there is nothing to save")
 
 
 class Full(Distiller):

@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vddlib import seeding
-from vddlib.errors import VddError, unknown
+from vddlib.core import seeding
+from vddlib.core.errors import VddError, unknown
 from vddlib.models.c3d import C3D
 from vddlib.models.convnet import ConvNet
 from vddlib.models.minic3d import MiniC3D, count_parameters, layer_shapes

@@ -8,21 +8,10 @@ from vddlib.plots.accuracy import (
     accuracy_by_time,
     costed,
 )
-from vddlib.plots.drawings import (
-    cases,
-    chosen_in_plane,
-    class_counts,
-    confusion,
-    curves,
-    evolution,
-    filmstrip,
-    frame_sampling,
-    layer_diagram,
-    losses,
-    plane,
-    saliency,
-)
+from vddlib.plots.clips import chosen_in_plane, class_counts, evolution, filmstrip, frame_sampling, saliency
+from vddlib.plots.networks import layer_diagram
 from vddlib.plots.style import colour, marker, save
+from vddlib.plots.training import cases, confusion, curves, losses, plane
 
 __all__ = [
     "accuracy_by_bytes",

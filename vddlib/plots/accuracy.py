@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from vddlib.errors import VddError
+from vddlib.core.errors import VddError
 from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, styled, tint
-from vddlib.results.schema import chance, display, method_rank, own_protocol
+from vddlib.results.methods import method_rank, own_protocol
+from vddlib.results.schema import chance, display
 
 METRIC_LABELS = {"top1": "top-1 (%)", "top5": "top-5 (%)", "auc": "macro AUC (%)", "f1": "macro F1 (%)"}
 BYTES_LABELS = {"bytes_float32": "as float32", "bytes_uint8": "as uint8", "bytes_video": "as encoded video"}

@@ -7,19 +7,11 @@ import matplotlib
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from vddlib.results.records import write_atomic
-from vddlib.results.schema import METHODS, method_rank
-from vddlib.results.tables import write_origin
+from vddlib.core.files import write_atomic
+from vddlib.results.methods import method_of
+from vddlib.results.write import write_origin
 
-# Paul Tol's and Okabe and Ito's colour-blind-safe colours; a marker tells apart what two similar colours may not.
-COLOURS = {
-    "full": "#000000", "random": "#888888", "herding": "#56B4E9", "kcenter": "#0072B2",
-    "dm": "#E69F00", "dc": "#8C6D1F", "static_dc": "#B0A060", "mtt": "#D55E00", "frepo": "#CC79A7",
-    "dm+vdsd": "#999933", "mtt+vdsd": "#882255", "frepo+vdsd": "#AA4499",
-    "idtd": "#44AA99", "tsgf": "#117733", "optdistill": "#332288",
-    "mae_score": "#BBAA55", "csta": "#661100", "dm_mmd": "#6699CC", "vst_unet": "#CC6677", "tac_dt": "#4477AA",
-}  # fmt: skip
-MARKERS = dict(zip(METHODS, "*oDs^HvP<>Xdhp8oDs^v", strict=True))
+LINES = ["#0072B2", "#D55E00", "#117733", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#999933"]
 SPLITS = {"train": "#0072B2", "test": "#E69F00"}
 INK, GREY = "#333333", "#888888"
 STYLE = {
@@ -75,13 +67,13 @@ def drawing(width: float, height: float) -> Drawing:
 
 def colour(method: str) -> str:
     """The colour of a method in every figure; a variant has its base's."""
-    return list(COLOURS.values())[method_rank(method)]
+    return method_of(method).colour
 
 
 def marker(method: str) -> str:
     """The marker of a method in every figure; variants have markers of their own, by their name."""
-    base, _, variant = method.partition("[")
-    return "PXdhHpv<>^"[sum(map(ord, variant)) % 10] if variant else MARKERS[base]
+    _, _, variant = method.partition("[")
+    return "PXdhHpv<>^"[sum(map(ord, variant)) % 10] if variant else method_of(method).marker
 
 
 def tint(hex_colour: str, strength: float) -> tuple[float, float, float]:

@@ -9,11 +9,13 @@ main_table("quick")    methods x IPC                        -> figures/quick/tab
 """
 
 from vddlib.results.ablations import ablations
+from vddlib.results.compare import compare, dataset_table
 from vddlib.results.main_table import main_table
+from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.published import papers, published
 from vddlib.results.records import gather, load, read, record, records_path, summarise
-from vddlib.results.schema import COLUMNS, COSTS, DATASETS, METHODS, METRICS, ORIGIN, STUDENTS, display, method_rank
-from vddlib.results.tables import Block, compare, dataset_table, origin, write_table
+from vddlib.results.schema import COLUMNS, COSTS, DATASETS, METRICS, ORIGIN, STUDENTS, display
+from vddlib.results.write import Block, origin, write_table
 
 __all__ = [
     "COLUMNS",

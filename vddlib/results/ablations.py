@@ -2,10 +2,12 @@
 
 import pandas as pd
 
+from vddlib.results.compare import STANDS_FOR
+from vddlib.results.methods import method_rank
 from vddlib.results.published import published
 from vddlib.results.records import summarise
-from vddlib.results.schema import blank_to_none, display, headline, method_rank
-from vddlib.results.tables import STANDS_FOR, Block
+from vddlib.results.schema import blank_to_none, display, headline
+from vddlib.results.write import Block
 
 # Records of an experiment carry its name as their variant. (what it asks, paper, the table that it answers)
 EXPERIMENTS = {

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from vddlib import provenance
-from vddlib.errors import VddError
+from vddlib.core import provenance
+from vddlib.core.errors import VddError
+from vddlib.results.compare import SPLIT_NOTE, compare
+from vddlib.results.methods import method_rank
 from vddlib.results.records import load
-from vddlib.results.schema import chance, display, headline, method_rank
-from vddlib.results.tables import SPLIT_NOTE, Block, compare, origin, write_table
+from vddlib.results.schema import chance, display, headline
+from vddlib.results.write import Block, origin, write_table
 
 BLOCK = ["dataset", "protocol", "student", "frames", "size"]
 NAMES = {"top1": "top-1", "top5": "top-5", "auc": "macro AUC", "f1": "macro F1"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from vddlib.errors import VddError
+from vddlib.core.errors import VddError
 
 FILE = Path(__file__).with_name("published.yaml")
 COLUMNS = [

@@ -1,7 +1,6 @@
 """Records on disk: one row per evaluated student, written by notebooks, gathered into `figures/SCALE/records.csv`."""
 
 import os
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from vddlib import provenance
-from vddlib.errors import VddError
-from vddlib.progress import say
+from vddlib.core import provenance
+from vddlib.core.errors import VddError
+from vddlib.core.files import write_atomic
+from vddlib.core.progress import say
+from vddlib.results.methods import method_rank
 from vddlib.results.schema import (
     COLUMNS,
     COSTS,
@@ -23,7 +24,6 @@ from vddlib.results.schema import (
     SETTING,
     TEXTS,
     blank_to_none,
-    method_rank,
     validated,
 )
 
@@ -83,7 +83,7 @@ def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
 
 def _from_elsewhere(root: Path, scale: str, here: Iterable[Path]) -> list[pd.DataFrame]:
     """Gathered rows of params files that are unchanged and have no run among `here`; an empty list where none are."""
-    from vddlib.run import params_of_file
+    from vddlib.core.params import params_of_file
 
     done = {(path.parent.name, path.stem) for path in here}
     files = (root / "params" / scale).glob("*/*.yaml")
@@ -213,19 +213,3 @@ def to_csv(df: pd.DataFrame) -> str:
     """Records as CSV text, the same every time: columns in the fixed order, then extra ones by name; rows sorted."""
     extras = sorted(c for c in df if c not in COLUMNS)
     return _as_text(_sorted(df)[[*COLUMNS, *extras]]).to_csv(index=False, lineterminator="\n")
-
-
-def write_atomic(path: str | Path, data: str | bytes) -> Path:
-    """Write a whole file or none: a temporary neighbour takes the final name when it is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-        Path(temporary).chmod(0o644)  # mkstemp makes files that only their owner reads
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path

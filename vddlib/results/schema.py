@@ -1,35 +1,13 @@
 """What a record holds: the columns, the names in use, and the check that a row is well-formed."""
 
-import re
 from typing import Annotated, Any
 
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from vddlib.errors import VddError
+from vddlib.core.errors import VddError
+from vddlib.results.methods import METHODS, method_rank
 
-METHODS = {  # name in records -> name in print, in reading order
-    "full": "Full data",
-    "random": "Random",
-    "herding": "Herding",
-    "kcenter": "K-Center",
-    "dm": "DM",
-    "dc": "DC",
-    "static_dc": "Static-DC",
-    "mtt": "MTT",
-    "frepo": "FRePo",
-    "dm+vdsd": "DM + VDSD",
-    "mtt+vdsd": "MTT + VDSD",
-    "frepo+vdsd": "FRePo + VDSD",
-    "idtd": "IDTD",
-    "tsgf": "TSGF",
-    "optdistill": "OptDistill",
-    "mae_score": "MAE-Score",
-    "csta": "CSTA",
-    "dm_mmd": "DM-MMD",
-    "vst_unet": "VST-UNet",
-    "tac_dt": "TAC-DT",
-}
 DATASETS = {
     "motions": "Motions", "ucf10": "UCF10", "miniucf": "MiniUCF", "ucf101": "UCF101", "hmdb51": "HMDB51",
     "hmdb51-vdsd": "HMDB51 (VDSD split)", "kinetics400": "Kinetics-400", "ssv2": "SSv2", "50salads": "50Salads",
@@ -52,26 +30,8 @@ TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_
 def display(name: str) -> str:
     """Name in print of a method, dataset or student: 'kcenter' -> 'K-Center', 'tsgf[no_mask]' -> 'TSGF [no mask]'."""
     base, _, variant = name.removesuffix("]").partition("[")
-    printed = METHODS.get(base) or DATASETS.get(base) or STUDENTS.get(base) or base
+    printed = METHODS[base].printed if base in METHODS else DATASETS.get(base) or STUDENTS.get(base) or base
     return f"{printed} [{variant.replace('_', ' ')}]" if variant else printed
-
-
-def method_rank(name: str) -> int:
-    """Place of a method in the reading order; a variant such as `tsgf[no_mask]` stands with its base.
-
-    Raises VddError for a method nobody knows.
-    """
-    found = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", name)
-    if not found or found[1] not in METHODS:
-        raise VddError(f"unknown method '{name}' in a record: use one of {', '.join(METHODS)}, or NAME[variant]")
-    return list(METHODS).index(found[1])
-
-
-def own_protocol(method: str) -> str:
-    """The protocol under which its paper measures a method."""
-    base = method.partition("[")[0]
-    own = {"tsgf": "D", "frepo": "A'", "frepo+vdsd": "A'", "idtd": "B", "vst_unet": "C", "tac_dt": "C"}
-    return own.get(base, "A")
 
 
 def headline(dataset: str) -> str:

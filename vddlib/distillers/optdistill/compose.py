@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from torch import Generator, randperm
 
-from vddlib.errors import VddError
+from vddlib.core.errors import VddError
 
 
 class Segment(BaseModel):

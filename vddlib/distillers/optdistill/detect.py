@@ -13,10 +13,10 @@ import numpy as np
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
-from vddlib import artifacts
+from vddlib.core import cache
+from vddlib.core.errors import VddError
+from vddlib.core.files import file_sha256
 from vddlib.datasets import video
-from vddlib.errors import VddError
-from vddlib.provenance import file_sha256
 
 ANY = "*"  # a label that every wish accepts: motion has no names
 
@@ -119,7 +119,7 @@ def detector(name: str, confidence: float = 0.25) -> Detector:
 
 def _fetched(name: str) -> Path:
     """The weights that ultralytics publishes under `name`, in the cache: fetched once, before any process needs them."""
-    place = artifacts.folder() / "weights" / name
+    place = cache.folder() / "weights" / name
     refusal = f"{name}: no such weights; name a file, a model that ultralytics publishes (yolov5su.pt), or 'motion'"
     if Path(name).name != name or not name.endswith(".pt"):
         raise VddError(refusal)
@@ -149,7 +149,7 @@ def _ultralytics(offline: bool) -> None:
     """Import it so that it neither reports nor installs; its settings lie in the cache and not in the user's home."""
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(artifacts.folder() / "ultralytics"))
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(cache.folder() / "ultralytics"))
     if offline:
         os.environ.setdefault("YOLO_OFFLINE", "true")
     Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from pydantic import Field
 
-from vddlib import artifacts, seeding
+from vddlib.core import cache, seeding
+from vddlib.core.errors import VddError
+from vddlib.core.measure import forget_peak, peak_memory_mb
+from vddlib.core.progress import say
+from vddlib.core.progress import track as progress
 from vddlib.datasets import video
 from vddlib.datasets.clips import Clips
 from vddlib.datasets.store import DECODING
@@ -17,19 +21,15 @@ from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill.boxes import Box, inside
 from vddlib.distillers.optdistill.compose import Segment, check_top_k, choose, mosaic
 from vddlib.distillers.optdistill.detect import ANY, Detector, detector
-from vddlib.distillers.optdistill.mosaics import Mosaics
 from vddlib.distillers.optdistill.score import Kinetics, Score, Teacher, kinetics_state, score
 from vddlib.distillers.optdistill.stages import Job, Stage
 from vddlib.distillers.optdistill.track import Lost
 from vddlib.distillers.optdistill.work import PATHS, crop, detection, frames_of, judge, tracking
-from vddlib.errors import VddError
-from vddlib.progress import say
-from vddlib.progress import track as progress
-from vddlib.students import Network, Trained, conditions, taught
-from vddlib.timing import forget_peak
-from vddlib.training import Recipe, peak_memory, pick_device
+from vddlib.distillers.stored.mosaics import Mosaics
+from vddlib.training.fit import Recipe, pick_device
+from vddlib.training.networks import Network, Trained, conditions, taught
 
-_STEPS = ("boxes", "detect", "track", "score", "compose", "mosaics", "work")
+_STEPS = ("boxes", "detect", "track", "score", "compose", "work")
 ENCODING = 1  # raise when video.encode gives other files
 _READING = {"decoding": DECODING}
 
@@ -100,6 +100,7 @@ class OptDistill(Distiller):
         modules = (
             __name__,
             "vddlib.distillers.distilled",
+            "vddlib.distillers.stored.mosaics",
             *(f"vddlib.distillers.optdistill.{name}" for name in _STEPS),
         )
         key = {
@@ -107,7 +108,7 @@ class OptDistill(Distiller):
             "train": train.state(), "ipc": ipc, "seed": seed, "opencv": _opencv(), "encoding": ENCODING,
             **conditions(pick_device(self.device), *modules),
         }  # fmt: skip
-        return DistilledSet.load(artifacts.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed)))
+        return DistilledSet.load(cache.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed)))
 
     def regions(self, made: DistilledSet) -> DistilledSet:
         """The same stored videos, drawn tile by tile (N x N clips each), for region labels (section 4.4): `relabel` it."""
@@ -333,7 +334,7 @@ class OptDistill(Distiller):
             if self.scorer == "teacher":
                 costs["teacher"] = scored["teacher_seconds"] = self.teacher(train).log.seconds
         facts = scored | {
-            "distill_seconds": sum(costs.values()), "stage_seconds": costs, "peak_memory_mb": peak_memory(device),
+            "distill_seconds": sum(costs.values()), "stage_seconds": costs, "peak_memory_mb": peak_memory_mb(device),
             "counts": prepared.counts,
             "segments": [[one.model_dump(mode="json") | {"file": Path(one.file).name} for one in g] for g in groups],
         }  # fmt: skip
@@ -344,7 +345,7 @@ class OptDistill(Distiller):
 
 def _in_cache(path: Path) -> str:
     """A file by its place in the cache, which machines may see at other places."""
-    return path.relative_to(artifacts.folder()).as_posix()
+    return path.relative_to(cache.folder()).as_posix()
 
 
 def _opencv() -> str:
@@ -354,4 +355,4 @@ def _opencv() -> str:
 
 
 def _code(*names: str) -> str:
-    return artifacts.code_digest(*(f"vddlib.distillers.optdistill.{name}" for name in names))
+    return cache.code_digest(*(f"vddlib.distillers.optdistill.{name}" for name in names))

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
-from vddlib.errors import VddError
 
 Score = Literal["confidence", "loss", "random"]
 

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vddlib import artifacts
-from vddlib.datasets.store import over
-from vddlib.errors import BrokenVideo, VddError
-from vddlib.progress import say
+from vddlib.core import cache, files
+from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.core.parallel import run_each
+from vddlib.core.progress import say
 
 FAILED = ".failed.json"
 BEGUN = ".begun"
@@ -30,14 +30,14 @@ class Stage:
 
     def __init__(self, name: str, key: dict[str, Any]):
         self.name = name
-        self.folder = artifacts.folder() / "optdistill" / name / artifacts.digest(key)[:20]
+        self.folder = cache.folder() / "optdistill" / name / files.digest(key)[:20]
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / "key.json").is_file():
-            artifacts.write_json(self.folder / "key.json", key)
+            files.write_json(self.folder / "key.json", key)
 
     def place(self, job: Job, suffix: str = ".json") -> Path:
         """The file of a job; two levels of folders, since there may be hundreds of thousands."""
-        name = artifacts.digest([job.name, job.given])[:20]
+        name = files.digest([job.name, job.given])[:20]
         return self.folder / name[:2] / f"{name}{suffix}"
 
     def run(self, jobs: Sequence[Job], work: Callable[[Job, Path], dict], workers: int | None = None) -> None:
@@ -54,13 +54,13 @@ class Stage:
         random.SystemRandom().shuffle(waiting)  # two runs in one order would do the same video at the same time
         one, crashed = partial(_one, self, work), partial(_crashed, self)
         suspects = {job.name for job in waiting if self.place(job, BEGUN).is_file()}
-        for job, failed in over(
+        for job, failed in run_each(
             [j for j in waiting if j.name not in suspects], one, self.name, workers, crashed=crashed
         ):
             self._tell(job, failed)
         # By now another run may have done those it was at, or found them deadly.
         left = [j for j in waiting if j.name in suspects and not self.place(j).is_file() and not self.crashed(j)]
-        for job, failed in over(left, one, self.name, crashed=crashed, alone=True):
+        for job, failed in run_each(left, one, self.name, crashed=crashed, alone=True):
             self._tell(job, failed)
 
     def _tell(self, job: Job, failed: str) -> None:
@@ -71,7 +71,7 @@ class Stage:
         """Leave word of why a job failed; returns it."""
         place = self.place(job, FAILED)
         place.parent.mkdir(exist_ok=True)
-        artifacts.write_json(place, {"name": job.name, "failed": why, "crashed": crashed})
+        files.write_json(place, {"name": job.name, "failed": why, "crashed": crashed})
         return why
 
     def crashed(self, job: Job) -> bool:
@@ -105,7 +105,7 @@ def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
         return stage.fail(job, str(error))
     finally:
         mark.unlink(missing_ok=True)
-    artifacts.write_json(place, {"name": job.name, **result, "seconds": time.monotonic() - begun})
+    files.write_json(place, {"name": job.name, **result, "seconds": time.monotonic() - begun})
     return ""
 
 

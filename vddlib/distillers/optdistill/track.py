@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vddlib.core.errors import BrokenVideo
 from vddlib.datasets import video
 from vddlib.distillers.optdistill.boxes import Box, cover, cut, inside
-from vddlib.errors import BrokenVideo
 
 Lost = Literal["drop", "hold"]
 

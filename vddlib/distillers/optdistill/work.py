@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vddlib import artifacts
+from vddlib.core import cache, files
+from vddlib.core.errors import BrokenVideo
+from vddlib.core.progress import say
+from vddlib.core.progress import track as progress
 from vddlib.datasets import video
 from vddlib.distillers.optdistill.detect import Detector, detect
 from vddlib.distillers.optdistill.score import Kinetics, Teacher
 from vddlib.distillers.optdistill.stages import Job, Stage
 from vddlib.distillers.optdistill.track import Lost, crops, track
-from vddlib.errors import BrokenVideo
-from vddlib.progress import say
-from vddlib.progress import track as progress
 
 NEARLY_LOSSLESS = 10  # CRF of segments: the mosaic encodes them again
 PATHS = ".paths.json"  # tracks lie in files of their own: there may be gigabytes of them
@@ -30,7 +30,7 @@ def tracking(job: Job, place: Path, *, longest: int) -> dict:
     """The chosen boxes, ``job.given``, frame by frame: the tracks go into a file beside `place`."""
     found = track(Path(job.path), [tuple(box) for box in job.given], longest)
     paths = found.pop("paths")
-    artifacts.write_json(place.with_name(place.stem + PATHS), paths)
+    files.write_json(place.with_name(place.stem + PATHS), paths)
     return found | {"lost": [path.count(None) for path in paths]}
 
 
@@ -42,7 +42,7 @@ def crop(job: Job, place: Path, *, size: tuple[int, int], lost: Lost, longest: i
         count = min(probe.frames, longest or probe.frames)
         paths = [[(0.0, 0.0, float(probe.width), float(probe.height))] * count]
     else:
-        paths = json.loads((artifacts.folder() / job.given).read_text())
+        paths = json.loads((cache.folder() / job.given).read_text())
     made = crops(path, paths, *size, lost)
     for number, frames in enumerate(made):
         if len(frames):
@@ -71,7 +71,7 @@ def judge(stage: Stage, jobs: list[Job], by: Teacher | Kinetics, at_once: int = 
             for (job, _), row in zip(read, logits, strict=True):
                 place = stage.place(job)
                 place.parent.mkdir(exist_ok=True)
-                artifacts.write_json(place, {"logits": row, "seconds": each})
+                files.write_json(place, {"logits": row, "seconds": each})
 
 
 def _readable(stage: Stage, job: Job) -> tuple[Job, np.ndarray | None]:

@@ -1,0 +1,75 @@
+"""DM, distribution matching (Zhao & Bilen, WACV 2023): mean embeddings of random networks, class by class."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from vddlib.core.measure import stage
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.matching.objective import Draw, Objective, class_means
+from vddlib.distillers.matching.optimised import Optimised
+from vddlib.distillers.matching.real_clips import RealClips
+
+
+class DistributionMatching(Objective):
+    r"""Eq. 4 of the paper (without its augmentation), over a fresh random network :math:`\psi` each iteration:
+
+    .. math:: \sum_c \Big\| \frac1{|T_c|} \sum_{x \in T_c} \psi(x) - \frac1{|S_c|} \sum_{s \in S_c} \psi(s) \Big\|^2
+
+    All classes pass in one forward; beyond `clips_at_once` clips, in as few as memory allows, with the same gradients.
+    """
+
+    seed_name: ClassVar[str] = "DistributionMatching"
+
+    def setup(self, *, batch_real: int, clips_at_once: int) -> None:
+        """The options of the loss, as in the distiller's fields."""
+        self.clips_at_once, self.classes = clips_at_once, len(self.train.classes)
+        at_once = max(1, clips_at_once // batch_real)
+        self.real = RealClips(self.train, batch_real, self.seed, self.device, classes_at_once=at_once)
+
+    def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
+        """The loss and, in what was drawn, its gradients; the network gets none."""
+        network = self.fresh(iteration).requires_grad_(False)
+        wanted = self.real_means(network, iteration)
+        total = torch.zeros((), device=self.device)
+        at_once = max(1, self.clips_at_once * self.classes // len(self.labels))
+        for first in range(0, self.classes, at_once):
+            chunk = torch.nonzero((self.labels >= first) & (self.labels < first + at_once)).flatten()
+            with stage("synthetic"):
+                embeddings = network.embed(draw(chunk))
+                got = class_means(embeddings, self.labels[chunk], self.classes)[first : first + at_once]
+                loss = (wanted[first : first + at_once] - got).square().sum()
+                loss.backward()
+                total += loss.detach()
+        return {"loss": total}
+
+    @torch.no_grad()
+    def real_means(self, network: torch.nn.Module, iteration: int) -> Tensor:
+        """Mean embedding of this iteration's real clips of every class, ``float32 [C, D]``."""
+        means = []
+        for number, classes in enumerate(self.real.chunks):
+            clips, labels = self.real(iteration, number)
+            with stage("real"):
+                means.append(class_means(network.embed(clips), labels - classes.start, len(classes)))
+        return torch.cat(means)
+
+
+class DM(Optimised):
+    """Clips whose mean embedding is that of the class, whatever the network.
+
+    Defaults are VDSD's: 5000 iterations, 64 real clips per class, SGD with momentum 0.5, rate 30 (MiniUCF, IPC 1).
+    """
+
+    method: ClassVar[str] = "dm"
+
+    lr_pixels: float = Field(30.0, gt=0, description="learning rate of the clips")
+    batch_real: int = Field(64, ge=1, description="real clips per class and iteration")
+    clips_at_once: int = Field(512, ge=1, description="clips in one forward pass, a bound on memory")
+
+    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
+        """Distribution matching."""
+        return DistributionMatching(
+            train, labels, self.network, seed, device, batch_real=self.batch_real, clips_at_once=self.clips_at_once
+        )

@@ -1,0 +1,168 @@
+"""FRePo, neural feature regression with pooling (Zhou et al., NeurIPS 2022)."""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from vddlib.core import seeding
+from vddlib.core.measure import stage
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.matching.objective import Draw, Objective
+from vddlib.distillers.matching.optimised import Optimised
+from vddlib.distillers.matching.real_clips import RealClips
+
+
+def centred(labels: Tensor, classes: int) -> Tensor:
+    """Labels ``int64 [n]`` as ``float32 [n, C]``: one-hot minus 1/C."""
+    return F.one_hot(labels, classes).float() - 1 / classes
+
+
+def scaled(labels: Tensor, classes: int) -> Tensor:
+    """Learned labels at the beginning: `centred`, divided by sqrt(C / 10)."""
+    return centred(labels, classes) / (classes / 10) ** 0.5
+
+
+def with_scaled_labels(distilled: DistilledSet) -> DistilledSet:
+    """The same clips with FRePo's first labels in place of hard ones, so that protocol A' can be applied to any set."""
+    return distilled.with_targets(scaled(distilled.labels, len(distilled.classes)))
+
+
+def regress(features: Tensor, support: Tensor, targets: Tensor, ridge: float = 1e-6) -> Tensor:
+    r"""Kernel ridge regression on features, :math:`K_{xs} (K_{ss} + \lambda I)^{-1} y_s` (eq. 3), linear kernel.
+
+    features: ``[m, D]`` where to predict; support: ``[n, D]``; targets: ``[n, C]``; :math:`\lambda` is `ridge` times the
+    mean of the kernel's diagonal. Solved in float64. Returns ``float32 [m, C]``.
+    """
+    features, support, targets = features.double(), support.double(), targets.double()
+    kernel = support @ support.T
+    penalty = ridge * kernel.trace() / len(kernel)
+    eye = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    return (features @ support.T @ torch.linalg.solve(kernel + penalty * eye, targets)).float()
+
+
+def label_margin(targets: Tensor) -> Tensor:
+    """Minus the mean gap between the two highest values of each label ``[n, C]``; a gap over 1/C earns no more."""
+    top = targets.topk(2, dim=1).values
+    return -(top[:, 0] - top[:, 1]).clamp(max=1 / targets.shape[1]).mean()
+
+
+class FeatureRegression(Objective):
+    """A ridge regression on the features of the distilled clips is to predict real clips' labels (eq. 4 of the paper).
+
+    Features come from one network out of a pool, drawn anew each iteration. It then takes one step of its own training on
+    the distilled clips, and begins afresh after `max_updates` of them; the pool starts at staggered ages. Labels are
+    learned with the clips.
+    """
+
+    seed_name: ClassVar[str] = "FeatureRegression"
+
+    def setup(
+        self,
+        *,
+        batch_real: int,
+        pool: int,
+        max_updates: int,
+        lr_network: float,
+        lr_labels: float,
+        ridge: float,
+    ) -> None:
+        """The options of the loss, as in the distiller's fields."""
+        self.classes, self.max_updates, self.lr_network = len(self.train.classes), max_updates, lr_network
+        self.lr_labels, self.ridge = lr_labels, ridge
+        self.targets = nn.Parameter(scaled(self.labels, self.classes))
+        self.real = RealClips(self.train, batch_real, self.seed, self.device)
+        self.pool = [self.member(place, 0) for place in range(pool)]
+        for place, one in enumerate(self.pool):
+            one["age"] = max_updates * place // pool
+
+    def member(self, place: int, generation: int) -> dict[str, Any]:
+        """A new network for a place in the pool."""
+        model = self.fresh(place, generation)
+        adam = torch.optim.Adam(model.parameters(), self.lr_network)
+        return {"model": model, "adam": adam, "age": 0, "generation": generation}
+
+    def chosen(self, iteration: int) -> int:
+        """Place in the pool of an iteration's network."""
+        return int(torch.randint(len(self.pool), (), generator=seeding.generator("pool", self.seed, iteration)))
+
+    def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
+        """The loss and its gradients in what was drawn and in the labels; the network gets none."""
+        model = self.pool[self.chosen(iteration)]["model"].eval().requires_grad_(False)
+        clips, labels = self.real(iteration)
+        with stage("real"), torch.no_grad():
+            features = model.embed(clips)
+        with stage("synthetic"):
+            support = model.embed(draw(self.everything))
+            predicted = regress(features, support, self.targets, self.ridge)
+            error = (predicted - centred(labels, self.classes)).square().sum(1).mean()
+            margin = label_margin(self.targets)
+            (error + margin).backward()
+        parts = {"loss": error + margin, "regression": error, "label_margin": margin}
+        return {name: value.detach() for name, value in parts.items()}
+
+    def after(self, draw: Draw, iteration: int) -> None:
+        """One step of the network's own training on the distilled clips; a new network when it is old enough."""
+        place = self.chosen(iteration)
+        one = self.pool[place]
+        with stage("network"):
+            with torch.no_grad():
+                clips = draw(self.everything)
+            model = one["model"].train().requires_grad_(True)
+            with seeding.forked("online", self.seed, iteration, device=self.device):
+                loss = F.mse_loss(model(clips), self.targets.detach())
+            one["adam"].zero_grad(set_to_none=True)
+            loss.backward()
+            one["adam"].step()
+            one["adam"].zero_grad(set_to_none=True)
+        one["age"] += 1
+        if one["age"] >= self.max_updates:
+            self.pool[place] = self.member(place, one["generation"] + 1)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Labels are learned."""
+        return [{"params": [self.targets], "lr": self.lr_labels}]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Labels, and every network of the pool with its optimiser and age."""
+        pool = [{**one, "model": one["model"].state_dict(), "adam": one["adam"].state_dict()} for one in self.pool]
+        return {"targets": self.targets.detach(), "pool": pool}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self.targets.data.copy_(state["targets"])
+        for one, kept in zip(self.pool, state["pool"], strict=True):
+            one["model"].load_state_dict(kept["model"])
+            one["adam"].load_state_dict(kept["adam"])
+            one["age"], one["generation"] = kept["age"], kept["generation"]
+
+
+class FRePo(Optimised):
+    """Clips and labels on whose features a ridge regression predicts the real data; for protocol A'.
+
+    A pool of 10 networks, each new after 100 updates, ridge 1e-6, Adam (public code; its rate for videos is not known).
+    The public code warms the rate of the pool's networks up and lets it fall again; here it is constant.
+    """
+
+    method: ClassVar[str] = "frepo"
+
+    iterations: int = Field(10000, ge=1, description="updates of the distilled clips")
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="what updates clips and labels")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="'cosine' ends at a tenth of the rates")
+    lr_pixels: float = Field(1e-3, gt=0, description="learning rate of the clips")
+    lr_labels: float = Field(1e-3, ge=0, description="learning rate of the labels")
+    batch_real: int = Field(10, ge=1, description="real clips per class and iteration (512 in all, MiniUCF)")
+    pool: int = Field(10, ge=1, description="networks in the pool")
+    max_updates: int = Field(100, ge=1, description="updates after which a network of the pool begins afresh")
+    lr_network: float = Field(1e-4, gt=0, description="learning rate of the networks in the pool")
+    ridge: float = Field(1e-6, ge=0, description="of the regression, relative to the kernel's mean diagonal")
+
+    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
+        """Feature regression."""
+        return FeatureRegression(
+            train, labels, self.network, seed, device, batch_real=self.batch_real, pool=self.pool,
+            max_updates=self.max_updates, lr_network=self.lr_network, lr_labels=self.lr_labels, ridge=self.ridge,
+        )  # fmt: skip

@@ -1,0 +1,182 @@
+"""MTT, matching training trajectories (Cazenavette et al., CVPR 2022)."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from vddlib.core import seeding
+from vddlib.core.errors import VddError
+from vddlib.core.measure import stage
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.matching.experts import Experts, Trajectories, trajectories
+from vddlib.distillers.matching.objective import Draw, Objective
+from vddlib.distillers.matching.optimised import Optimised
+
+
+class TrajectoryMatching(Objective):
+    r"""A student that starts where an expert was after `t` epochs and takes `syn_steps` steps on the distilled clips is to
+    arrive where the expert was `expert_epochs` epochs later (eq. 2 of the paper):
+
+    .. math:: \frac{\| \hat\theta_{t+N} - \theta^*_{t+M} \|^2}{\| \theta^*_t - \theta^*_{t+M} \|^2}
+
+    The gradient goes back through the unrolled steps one at a time, each computed again from its kept weights: memory
+    holds the graph of one step and `syn_steps` copies of the weights, however many steps there are. The student's
+    learning rate is learned too.
+    """
+
+    seed_name: ClassVar[str] = "TrajectoryMatching"
+
+    def setup(
+        self,
+        *,
+        experts: Trajectories,
+        max_start_epoch: int,
+        expert_epochs: int,
+        syn_steps: int,
+        batch_syn: int,
+        lr_student: float,
+        lr_lr: float,
+    ) -> None:
+        """The options of the loss, as in the distiller's fields."""
+        self.experts, self.max_start_epoch, self.expert_epochs = experts, max_start_epoch, expert_epochs
+        self.syn_steps, self.batch_syn, self.lr_lr = syn_steps, batch_syn, lr_lr
+        self.rate = nn.Parameter(torch.tensor(lr_student, device=self.device))
+        self.model = self.fresh("shape").train()
+        self.used: dict[int, int] = {}
+
+    def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
+        """The loss, and its gradients in what was drawn and in the student's rate."""
+        with stage("data"):
+            expert, epoch = self.choice(iteration)
+            start = self.experts.weights(expert, epoch).to(self.device)
+            target = self.experts.weights(expert, epoch + self.expert_epochs).to(self.device)
+        self.used[expert] = self.used.get(expert, 0) + 1
+        with stage("synthetic"):
+            drawn = draw(self.everything)
+            loss, clips, rate = self.unroll(start, target, drawn.detach(), iteration)
+            drawn.backward(clips)
+            self.rate.grad = rate
+        return {"loss": loss, "rate": self.rate.detach().clone()}
+
+    def choice(self, iteration: int) -> tuple[int, int]:
+        """(expert, start epoch) of an iteration. Experts take turns in an order shuffled anew each round."""
+        count = len(self.experts)
+        turn, place = divmod(iteration, count)
+        order = torch.randperm(count, generator=seeding.generator("experts", self.seed, turn))
+        start = torch.randint(self.max_start_epoch, (), generator=seeding.generator("start", self.seed, iteration))
+        return int(order[place]), int(start)
+
+    def batches(self, iteration: int) -> list[Tensor]:
+        """Distilled clips of every student step: passes over all of them, `batch_syn` at a time, shuffled."""
+        count = len(self.labels)
+        passes = math.ceil(self.syn_steps * min(self.batch_syn, count) / count) + 1
+        streams = (seeding.generator("student", self.seed, iteration, turn) for turn in range(passes))
+        parts = [part for s in streams for part in torch.randperm(count, generator=s).split(self.batch_syn)]
+        return [part.to(self.device) for part in parts[: self.syn_steps]]
+
+    def unroll(self, start: Tensor, target: Tensor, clips: Tensor, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, its gradient in ``clips [N, 3, T, H, W]``, its gradient in the rate), from weights ``start [P]``.
+
+        Forward: theta_{i+1} = theta_i - rate * g_i. Backward, with a_i the loss's gradient in theta_i:
+        a_i = a_{i+1} - rate * (dg_i/dtheta_i)' a_{i+1}, and likewise for the clips; the rate gets -g_i' a_{i+1}.
+        """
+        rate, batches = self.rate.detach(), self.batches(iteration)
+        path = [start.detach()]
+        for number, some in enumerate(batches):
+            leaf = path[-1].detach().requires_grad_()
+            path.append(path[-1] - rate * self.gradient(leaf, clips[some], some, iteration, number))
+        scale = (start - target).square().sum()
+        loss = (path[-1] - target).square().sum() / scale
+        adjoint = 2 * (path[-1] - target) / scale
+        in_clips, in_rate = torch.zeros_like(clips), torch.zeros_like(rate)
+        for number, some in reversed(list(enumerate(batches))):
+            weights, mine = path[number].requires_grad_(), clips[some].requires_grad_()
+            gradient = self.gradient(weights, mine, some, iteration, number, create_graph=True)
+            in_rate -= (gradient.detach() * adjoint).sum()
+            back, in_mine = torch.autograd.grad(gradient, (weights, mine), adjoint)
+            in_clips.index_add_(0, some, in_mine, alpha=-float(rate))
+            adjoint = adjoint - rate * back
+        return loss, in_clips, in_rate
+
+    def gradient(
+        self, weights: Tensor, clips: Tensor, some: Tensor, iteration: int, number: int, create_graph: bool = False
+    ) -> Tensor:
+        """``float32 [P]``: the cross-entropy's gradient in the flat weights; dropout is the step's own, both times."""
+        with seeding.forked("unroll", self.seed, iteration, number, device=self.device):
+            logits = functional_call(self.model, self.named(weights), (clips,))
+        loss = F.cross_entropy(logits, self.labels[some])
+        return torch.autograd.grad(loss, weights, create_graph=create_graph)[0]
+
+    def named(self, weights: Tensor) -> dict[str, Tensor]:
+        """The flat weights by parameter name, in the memory format of the network's own."""
+        parameters = dict(self.model.named_parameters())
+        parts = weights.split([p.numel() for p in parameters.values()])
+        shaped = {name: part.view(p.shape) for (name, p), part in zip(parameters.items(), parts, strict=True)}
+        last = torch.channels_last_3d
+        return {name: w.contiguous(memory_format=last) if w.ndim == 5 else w for name, w in shaped.items()}
+
+    def after(self, draw: Draw, iteration: int) -> None:
+        """The rate stays at or above 0.001, as in the public code."""
+        with torch.no_grad():
+            self.rate.clamp_(min=0.001)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The student's rate is learned."""
+        return [{"params": [self.rate], "lr": self.lr_lr}]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rate, and how often each expert was used."""
+        return {"rate": self.rate.detach(), "used": self.used}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self.rate.data.copy_(state["rate"])
+        self.used = dict(state["used"])
+
+    def facts(self) -> dict[str, Any]:
+        """The learned rate, what the experts weigh, how often each was used."""
+        used = [self.used.get(expert, 0) for expert in range(len(self.experts))]
+        size, seconds = self.experts.bytes, self.experts.seconds
+        return {
+            "student_lr": self.rate.item(), "bytes_experts": size, "experts_seconds": seconds, "experts_used": used,
+        }  # fmt: skip
+
+
+class MTT(Optimised):
+    """Clips that train a student along the way of experts trained on all real clips.
+
+    Defaults are VDSD's: 30 experts, 8000 iterations of 10 student steps, SGD with momentum 0.5, rate 1e5.
+    """
+
+    method: ClassVar[str] = "mtt"
+    code: ClassVar[tuple[str, ...]] = ("vddlib.distillers.matching.experts",)
+
+    iterations: int = Field(8000, ge=1, description="updates of the distilled clips")
+    lr_pixels: float = Field(1e5, gt=0, description="learning rate of the clips")
+    experts: Experts = Field(default_factory=Experts, description="how the experts are made")
+    max_start_epoch: int = Field(10, ge=1, description="students start where an expert was before this epoch")
+    expert_epochs: int = Field(1, ge=1, description="epochs of the expert that the student is to make up for")
+    syn_steps: int = Field(10, ge=1, description="steps of the student")
+    batch_syn: int = Field(256, ge=1, description="distilled clips per step")
+    lr_student: float = Field(0.01, gt=0, description="the student's rate at the beginning; it is learned")
+    lr_lr: float = Field(1e-5, ge=0, description="learning rate of that rate")
+    expert_workers: int = Field(0, ge=0, exclude=True, description="experts trained at once; 0: as many as fit")
+
+    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
+        """Trajectory matching, with experts out of the cache or trained now."""
+        if list(self.network.build(train.classes, train.geometry, 0).buffers()):
+            raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
+        epochs = self.max_start_epoch - 1 + self.expert_epochs
+        paths = trajectories(train, self.network, self.experts, epochs, device=device, workers=self.expert_workers)
+        made = TrajectoryMatching(
+            train, labels, self.network, seed, device, experts=paths, max_start_epoch=self.max_start_epoch,
+            expert_epochs=self.expert_epochs, syn_steps=self.syn_steps, batch_syn=self.batch_syn,
+            lr_student=self.lr_student, lr_lr=self.lr_lr,
+        )  # fmt: skip
+        made.prepared = paths.seconds
+        return made

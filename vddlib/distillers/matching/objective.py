@@ -1,0 +1,78 @@
+"""What a parameterisation is fitted to."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vddlib.core import seeding
+from vddlib.datasets.clips import Clips
+from vddlib.training.networks import Network
+
+Draw = Callable[[Tensor], Tensor]
+
+
+class Objective:
+    """A loss over drawn clips, whatever parameterisation they come from.
+
+    `labels` ``int64 [N]`` are the classes of the distilled clips, class after class; `targets` what students will learn:
+    `labels` themselves, or ``float32 [N, C]`` where the objective learns them. Further arguments go to `setup`.
+    """
+
+    seed_name: ClassVar[str]  # names the seeds of its networks: a new name would draw other networks
+    prepared: float = 0.0  # seconds that networks trained beforehand took, now or when they went into the cache
+
+    def __init__(self, train: Clips, labels: Tensor, network: Network, seed: int, device: torch.device, **options: Any):
+        self.train, self.network, self.seed, self.device = train, network, seed, device
+        self.labels = labels.to(device)
+        self.targets: Tensor = self.labels
+        self.setup(**options)
+
+    def setup(self) -> None:
+        """Take the options that one kind of objective has; the rest is there already."""
+
+    @property
+    def everything(self) -> Tensor:
+        """Indices of all distilled clips, ``int64 [N]``, for `draw`."""
+        return torch.arange(len(self.labels), device=self.device)
+
+    def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
+        """Leave the gradients of this iteration's loss in what `draw` depends on.
+
+        `draw(indices)` gives clips ``float32 [n, 3, T, H, W]`` that carry gradients. Returns detached scalars, 'loss'
+        first, then its parts where it has several.
+        """
+        raise NotImplementedError
+
+    def after(self, draw: Draw, iteration: int) -> None:
+        """What follows the update of the clips: online updates of networks, limits of learned values."""
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Optimiser groups of what the objective itself learns (labels, a student's rate)."""
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next iteration depends on and that (seed, iteration) do not determine."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+
+    def facts(self) -> dict[str, Any]:
+        """What the card of the result should tell (a learned rate, the experts used)."""
+        return {}
+
+    def fresh(self, *key: int | str) -> nn.Module:
+        """An untrained network of its own for `key`, on the device."""
+        seed = seeding.derive(self.seed_name, self.seed, *key)
+        return self.network.build(self.train.classes, self.train.geometry, seed).to(self.device)
+
+
+def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Mean embedding of every class, ``float32 [C, D]``, of ``embeddings [n, D]`` with ``labels int64 [n]``.
+
+    A class without a clip has a mean of zero.
+    """
+    sums = embeddings.new_zeros(classes, embeddings.shape[1]).index_add(0, labels, embeddings)
+    return sums / torch.bincount(labels, minlength=classes).clamp(min=1)[:, None]

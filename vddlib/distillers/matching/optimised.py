@@ -1,0 +1,240 @@
+"""Distillers that optimise: a parameterisation fitted to an objective, checkpointed, resumed to the same bits, kept."""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from vddlib.core import cache, files, seeding
+from vddlib.core.errors import VddError
+from vddlib.core.measure import forget_peak, peak_memory_mb
+from vddlib.core.progress import say, track
+from vddlib.datasets.clips import Clips, to_pixels
+from vddlib.distillers.base import Distiller, check_ipc
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.matching.objective import Objective
+from vddlib.distillers.stored.pixels import Pixels, initial
+from vddlib.training.fit import pick_device
+from vddlib.training.networks import Network, conditions
+
+# What every optimised set depends on besides the modules of its class.
+_CODE = (
+    "vddlib.distillers.base",
+    "vddlib.distillers.distilled",
+    "vddlib.distillers.matching.objective",
+    "vddlib.distillers.matching.real_clips",
+    "vddlib.distillers.selection.random",
+    "vddlib.distillers.selection.selector",
+    "vddlib.distillers.stored.contract",
+    "vddlib.distillers.stored.pixels",
+)
+PICTURED = 8  # clips in a snapshot: the first of as many classes
+
+
+@dataclass
+class History:
+    """How a distillation went: per-iteration values by name ('loss' and its parts), and what the clips looked like.
+
+    `iterations` are those of `snapshots`, ``uint8 [S, k, T, H, W, 3]``: the first clip of up to 8 classes.
+    """
+
+    values: dict[str, list[float]]
+    iterations: list[int]
+    snapshots: np.ndarray
+
+
+class Optimised(Distiller):
+    """Base of DM, DC, MTT and FRePo: free pixels by default, any parameterisation by overriding `content`."""
+
+    code: ClassVar[tuple[str, ...]] = ()  # modules the result depends on, besides those of the class and its bases
+
+    iterations: int = Field(5000, ge=1, description="updates of the distilled clips")
+    init: Literal["real", "noise"] = Field("real", description="real clips (those `random` keeps) or Gaussian noise")
+    lr_pixels: float = Field(1.0, gt=0, description="learning rate of the clips")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="what updates the clips")
+    momentum: float = Field(0.5, ge=0, lt=1, description="of SGD")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of Adam")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of all rates")
+    rate_at_end: float = Field(0.1, ge=0, le=1, description="share of the rates that 'cosine' ends at")
+    network: Network = Field(default_factory=Network, description="architecture that the clips are fitted with")
+    device: str = Field("auto", exclude=True)
+    snapshots: int = Field(5, ge=0, exclude=True, description="pictures kept on the way, besides the first")
+    checkpoint_seconds: float = Field(60, ge=0, exclude=True, description="at most this much work is lost by a kill")
+
+    def indices(self, train: Clips, ipc: int) -> Tensor:
+        """Which clips of the set (class after class) are optimised here, ``int64 [n]``: all of them, together."""
+        return torch.arange(len(train.classes) * ipc)
+
+    def content(self, train: Clips, ipc: int, seed: int) -> nn.Module:
+        """The parameterisation to optimise."""
+        return Pixels(initial(train, ipc, seed, self.init)[self.indices(train, ipc)], train.mean, train.std)
+
+    def constrain(self, content: nn.Module, train: Clips) -> None:
+        """What holds after every update (a range of values)."""
+
+    def finished(self, content: nn.Module, train: Clips) -> nn.Module:
+        """What is stored in the end, made from what was optimised."""
+        return content
+
+    def groups(self, content: nn.Module) -> list[dict[str, Any]]:
+        """Optimiser groups of the parameterisation."""
+        return [{"params": list(content.parameters()), "lr": self.lr_pixels}]
+
+    def updates(self, content: nn.Module, objective: Objective) -> torch.optim.Optimizer:
+        """What updates the parameterisation, and what the objective learns besides."""
+        groups = [*self.groups(content), *objective.groups()]
+        if self.optimizer == "adam":
+            return torch.optim.Adam(groups, betas=self.betas)
+        return torch.optim.SGD(groups, momentum=self.momentum)
+
+    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
+        """What it is fitted to."""
+        raise NotImplementedError
+
+    def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
+        """Optimise `ipc` clips per class, or take them out of the cache; an interrupted run goes on where it was.
+
+        Raises VddError where a class is smaller than `ipc`, or the loss is no longer finite.
+        """
+        return DistilledSet.load(self.folder(train, ipc, seed))
+
+    def history(self, train: Clips, ipc: int, seed: int = 0) -> History:
+        """Losses and snapshots of the same distillation (which runs first if it has not)."""
+        folder = self.folder(train, ipc, seed)
+        from safetensors.numpy import load_file
+
+        pictures = sorted((folder / "snapshots").glob("*.safetensors"))
+        return History(
+            json.loads((folder / "losses.json").read_text()),
+            [int(path.stem) for path in pictures],
+            np.stack([load_file(path)["clips"] for path in pictures]),
+        )
+
+    def folder(self, train: Clips, ipc: int, seed: int = 0) -> Path:
+        """The artifact of the distilled set: tensors, card, losses and snapshots; made now where it is not there."""
+        check_ipc(train, ipc)
+        device = pick_device(self.device)
+        modules = {kind.__module__ for kind in type(self).__mro__ if kind.__module__.startswith("vddlib")}
+        key = {
+            "method": self.method,
+            "params": self.model_dump(mode="json"),
+            "train": train.state(),
+            "ipc": ipc,
+            "seed": seed,
+            **conditions(device, *_CODE, *self.code, *modules),
+        }
+        return cache.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed, device))
+
+    def _make(self, folder: Path, train: Clips, ipc: int, seed: int, device: torch.device) -> None:
+        forget_peak(device)
+        labels = self.indices(train, ipc) // ipc
+        content = self.content(train, ipc, seed).to(device).train()
+        objective = self.objective(train, labels, seed, device)
+        what = f"{self.method} IPC {ipc} seed {seed}"
+        values, seconds = self._optimise(folder, content, objective, train, seed, device, what)
+        stored = self.finished(content, train).cpu()
+        facts = {
+            "distill_seconds": seconds + objective.prepared,
+            "peak_memory_mb": peak_memory_mb(device),
+            **objective.facts(),
+        }
+        targets = objective.targets.detach().cpu()
+        DistilledSet(stored, labels, train.classes, self.card(train, ipc, seed, **facts), targets).save(
+            folder, previews=False
+        )
+        files.write_json(folder / "losses.json", values)
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+    def _optimise(
+        self,
+        folder: Path,
+        content: nn.Module,
+        objective: Objective,
+        train: Clips,
+        seed: int,
+        device: torch.device,
+        what: str,
+    ) -> tuple[dict[str, list[float]], float]:
+        optimizer = self.updates(content, objective)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        values: dict[str, list[float]] = {}
+        waiting: list[dict[str, Tensor]] = []
+        begin, earlier = _restore(folder / "checkpoint.pt", content, objective, optimizer, values, device)
+        if begin:
+            say(f"{what}: going on from iteration {begin} of {self.iterations}")
+        pictured = {round(self.iterations * i / self.snapshots) for i in range(1, self.snapshots + 1)}
+        started = saved = time.monotonic()
+        if not begin:
+            self._picture(folder, content, train, objective.labels, 0)
+        for iteration in track(range(begin, self.iterations), what):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * self._share(iteration)
+            optimizer.zero_grad(set_to_none=True)
+            with seeding.forked("iteration", self.method, seed, iteration, device=device):  # dropout in the networks
+                waiting.append(objective.step(_drawing(content, seed, iteration), iteration))
+                optimizer.step()
+                self.constrain(content, train)
+                objective.after(_drawing(content, seed, iteration), iteration)
+            done = iteration + 1
+            due = time.monotonic() - saved > self.checkpoint_seconds
+            if due or len(waiting) == 50 or done == self.iterations:
+                self._note(values, waiting, what)
+            if done in pictured:
+                self._picture(folder, content, train, objective.labels, done)
+            if due and done < self.iterations:
+                saved = time.monotonic()
+                state = {"content": content.state_dict(), "optimizer": optimizer.state_dict(), "values": values}
+                state |= {"objective": objective.state_dict(), "done": done, "seconds": earlier + saved - started}
+                files.write_state(folder / "checkpoint.pt", state)
+        return values, earlier + time.monotonic() - started
+
+    def _share(self, iteration: int) -> float:
+        """Of the rates, in `iteration`."""
+        if self.schedule == "constant":
+            return 1.0
+        return self.rate_at_end + (1 - self.rate_at_end) * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
+
+    def _note(self, values: dict[str, list[float]], waiting: list[dict[str, Tensor]], what: str) -> None:
+        """Move the scalars of the last iterations off the device; all at once, so that a GPU need not wait at each."""
+        for row in waiting:
+            for name, value in row.items():
+                values.setdefault(name, []).append(float(value))
+        waiting.clear()
+        bad = [place for place, value in enumerate(values["loss"]) if not math.isfinite(value)]
+        if bad:
+            raise VddError(
+                f"{what}: the loss is no longer finite at iteration {bad[0]}; lower lr_pixels, now {self.lr_pixels:g}"
+            )
+
+    @torch.no_grad()
+    def _picture(self, folder: Path, content: nn.Module, train: Clips, labels: Tensor, done: int) -> None:
+        stored, classes = self.finished(content, train), labels.tolist()
+        first = torch.tensor([classes.index(label) for label in sorted(set(classes))[:PICTURED]])
+        clips = stored(first.to(content.mean.device), seeding.generator("picture", 0))
+        frames = torch.from_numpy(to_pixels(clips, train.mean, train.std))
+        (folder / "snapshots").mkdir(exist_ok=True)
+        files.write_tensors(folder / "snapshots" / f"{done:06d}.safetensors", {"clips": frames})
+
+
+def _drawing(content: nn.Module, seed: int, iteration: int):
+    stream = seeding.generator("draw", seed, iteration)
+    return lambda indices: content(indices, stream)
+
+
+def _restore(path: Path, content, objective, optimizer, values, device) -> tuple[int, float]:
+    """(iterations done, seconds they took) of the checkpoint, whose state is loaded; (0, 0) without one."""
+    if not path.is_file():
+        return 0, 0.0
+    state = torch.load(path, map_location=device, weights_only=True)
+    content.load_state_dict(state["content"])
+    objective.load_state_dict(state["objective"])
+    optimizer.load_state_dict(state["optimizer"])
+    values.update(state["values"])
+    return state["done"], state["seconds"]

@@ -1,0 +1,17 @@
+"""Evaluation: a set, a protocol and real test clips become numbers."""
+
+from vddlib.evaluation.evaluate import Report, evaluate, evaluate_each, teacher_of
+from vddlib.evaluation.metrics import metrics, predict
+from vddlib.evaluation.protocols import PROTOCOLS, Protocol, protocol
+
+__all__ = [
+    "PROTOCOLS",
+    "Protocol",
+    "Report",
+    "evaluate",
+    "evaluate_each",
+    "metrics",
+    "predict",
+    "protocol",
+    "teacher_of",
+]

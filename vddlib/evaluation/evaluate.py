@@ -1,0 +1,185 @@
+"""The one procedure that turns a distilled set into numbers on the real test clips."""
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from vddlib.core.errors import VddError
+from vddlib.core.progress import say
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.base import Distiller
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.full import FullSet
+from vddlib.evaluation.metrics import metrics, predict
+from vddlib.evaluation.protocols import Protocol, named
+from vddlib.training.fit import Recipe, pick_device
+from vddlib.training.networks import Network, Trained, taught, trained
+
+
+@dataclass
+class Report:
+    """Per-seed numbers of one set under one protocol.
+
+    `rows` are records (see vddlib.results), `logits` ``float32 [M, C]`` their last pass, `students` the networks.
+    """
+
+    rows: list[dict]
+    logits: list[Tensor]
+    labels: Tensor
+    classes: tuple[str, ...]
+    students: list[Trained] = field(default_factory=list)
+
+    def values(self, metric: str = "top1") -> list[float]:
+        """The metric of every seed, in percent."""
+        return [row[metric] for row in self.rows]
+
+    def __add__(self, other: "Report") -> "Report":
+        students = self.students + other.students
+        return Report(self.rows + other.rows, self.logits + other.logits, self.labels, self.classes, students)
+
+    def __str__(self) -> str:
+        first, numbers = self.rows[0], torch.tensor(self.values())
+        spread = f" ± {numbers.std():.1f}" if len(numbers) > 1 else ""
+        ipc = f" IPC {first['ipc']}" if first["ipc"] else ""
+        what = f"{first['method']}{ipc}, protocol {first['protocol']}"
+        return f"{what}: top-1 {numbers.mean():.1f}{spread} % (n = {len(numbers)})"
+
+
+def teacher_of(protocol: Protocol, train: Clips, *, network: Network, recipe: Recipe, seed: int, device: str = "auto"):
+    """The teacher that `protocol` needs, `network` trained on the train split by `recipe`; None where it needs none."""
+    if protocol.labels != "teacher":
+        return None
+    return taught(train, network, recipe, seed=seed, device=pick_device(device))
+
+
+def evaluate(
+    distilled: DistilledSet,
+    test: Clips,
+    protocol: Protocol | str = "A",
+    *,
+    seeds: Iterable[int] | None = None,
+    network: Network | None = None,
+    teacher: Trained | None = None,
+    device: str = "auto",
+    peek_every: int = 0,
+) -> Report:
+    """Students trained on `distilled` from each of `seeds`, measured once on `test` at their last epoch.
+
+    `teacher` is needed by protocols whose labels are a teacher's. `peek_every` also looks at the test set every so many
+    epochs and reports the best of those looks as ``top1_best_on_test``, never as the result. Finished students come out
+    of the cache, an interrupted one is resumed. Raises VddError where the set lacks the labels the protocol asks for.
+    """
+    chosen = named(protocol) if isinstance(protocol, str) else protocol
+    place = pick_device(device)
+    network = network or Network(name=chosen.student)
+    _check_labels(distilled, chosen, teacher)
+    rows, logits, students = [], [], []
+    draws = {"test": test.state(), "passes": chosen.test_passes, "redraw": chosen.test_redraw}
+    for seed in range(chosen.seeds) if seeds is None else seeds:
+        student = trained(
+            distilled, network, chosen.recipe, seed=seed, device=place,
+            flip=chosen.real_flip and isinstance(distilled, FullSet), augmentation=chosen.augmentation,
+            teacher=teacher if chosen.labels == "teacher" else None,
+            watch=lambda model: _look(model, test, chosen, place)[0], watch_every=peek_every, watched=draws,
+            geometry=test.geometry,
+            what=f"{distilled.card['method']} {chosen.name} seed {seed}",
+        )  # fmt: skip
+        numbers, last = _look(student.model, test, chosen, place)
+        row = _row(distilled, test, chosen, network, teacher, seed, student, numbers)
+        if student.watched:
+            row["top1_best_on_test"] = max(note["top1"] for note in student.watched)
+        if student.log.diverged_at:
+            row["diverged_at"] = student.log.diverged_at
+        rows.append(row)
+        logits.append(last)
+        students.append(student)
+        ipc = f" IPC {row['ipc']}" if row["ipc"] else ""
+        fitted = f"{row['train_top1']:.0f} % on its own training clips"
+        say(f"{row['method']}{ipc}, protocol {chosen.name}, seed {seed}: top-1 {row['top1']:.2f} % ({fitted})")
+    return Report(rows, logits, test.labels, test.classes, students)
+
+
+def evaluate_each(sets: Mapping[int, DistilledSet], test: Clips, protocol: Protocol | str, **options) -> Report:
+    """One student per seed, each on the set that was distilled with that seed; `options` as in `evaluate`."""
+    reports = [evaluate(one, test, protocol, seeds=[seed], **options) for seed, one in sets.items()]
+    return reduce(operator.add, reports)
+
+
+def _look(model: nn.Module, test: Clips, chosen: Protocol, device: torch.device) -> tuple[dict[str, float], Tensor]:
+    """Metrics averaged over the protocol's passes, and the logits of the last pass."""
+    passes = []
+    for number in range(chosen.test_passes):
+        logits = predict(model, test, epoch=number if chosen.test_redraw else None, device=device)
+        passes.append(metrics(logits, test.labels))
+    return {name: sum(p[name] for p in passes) / len(passes) for name in passes[0]}, logits
+
+
+def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: Trained | None) -> None:
+    soft = distilled.targets.is_floating_point()
+    method = distilled.card.get("method", "this set")
+    if chosen.labels in ("soft", "learned") and not soft:
+        raise VddError(f"protocol {chosen.name} trains on {chosen.labels} labels, and {method} stores hard ones only")
+    if chosen.labels == "hard" and soft:
+        raise VddError(f"protocol {chosen.name} trains on hard labels, and {method} stores soft ones")
+    warmth, expected = distilled.card.get("temperature"), chosen.recipe.temperature
+    if chosen.labels == "soft" and warmth not in (None, expected):
+        raise VddError(f"{method} stores labels of temperature {warmth:g}, and the recipe's is {expected:g}")
+    if chosen.labels == "teacher" and teacher is None:
+        raise VddError(f"protocol {chosen.name} trains on a teacher's logits: pass teacher=trained(train, ...)")
+
+
+def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> dict:
+    card = distilled.card
+    return {
+        "method": card["method"],
+        "dataset": test.dataset,
+        "ipc": card["ipc"],
+        "protocol": chosen.name,
+        "student": str(network),
+        "teacher": teacher.key["network"]["name"] if chosen.labels == "teacher" else card.get("teacher"),
+        "frames": test.geometry.frames,
+        "size": test.geometry.size,
+        "epochs": chosen.recipe.epochs,
+        "seed": seed,
+        **{name: None if math.isnan(value) else value for name, value in numbers.items()},
+        "distill_seconds": card.get("distill_seconds"),
+        "train_seconds": student.log.seconds,
+        "peak_memory_mb": max(student.log.peak_memory_mb, card.get("peak_memory_mb") or 0),
+        "bytes_float32": distilled.bytes_float32,
+        "bytes_uint8": distilled.bytes_uint8,
+        "bytes_video": distilled.bytes_video,
+        "dataset_sha256": test.fingerprint,
+        **student.made,
+        "lr": chosen.recipe.lr,
+        "batch_size": chosen.recipe.batch_size,
+        "train_top1": student.log.accuracy[-1],
+        **{name: card["params"][name] for name in ("iterations", "lr_pixels") if name in card.get("params", {})},
+        **({"scorer": card["scorer"]} if "scorer" in card else {}),
+    }
+
+
+def held_out(
+    distiller: Distiller,
+    train: Clips,
+    ipc: int,
+    protocol: Protocol,
+    *,
+    seed: int,
+    network: Network,
+    lr: float,
+    device: str,
+) -> Report:
+    """What `protocol` at rate `lr` gives on a quarter of the training sources, distilled from the others.
+
+    This is how learning rates are chosen: the test split is not looked at.
+    """
+    rest, held = train.holdout(0.25)
+    recipe = protocol.recipe.model_copy(update={"lr": lr})
+    changed = protocol.model_copy(update={"recipe": recipe})
+    made = distiller.distill(rest, ipc, seed=seed)
+    return evaluate(made, held, changed, seeds=[seed], network=network, device=device)

@@ -1,0 +1,37 @@
+"""Where a notebook's figures and tables go, and the provenance they carry."""
+
+import os
+from pathlib import Path
+
+from vddlib import plots, results
+from vddlib.core import provenance
+from vddlib.datasets.clips import Clips
+
+
+def folder() -> Path:
+    """Of the run at hand: under the runner a scratch folder, which becomes ``figures/SCALE/NOTEBOOK/VARIANT`` when the
+    run is whole; in JupyterLab ``runs/interactive/figures``, which git ignores."""
+    run = os.environ.get("VDD_RUN")
+    return Path(run) / "figures" if run else provenance.project_root() / "runs" / "interactive" / "figures"
+
+
+def figure(drawing, name: str, caption: str, clips: Clips | None = None):
+    """Save a figure as ``NAME.png``, ``.svg`` and ``.json`` (with the fingerprint of `clips`), and return it."""
+    plots.save(drawing, folder() / name, _origin(clips), caption)
+    return drawing
+
+
+def table(frame, name: str, header: str = "", notes=(), clips: Clips | None = None) -> None:
+    """Save a table as ``NAME.md``, ``.csv``, ``.tex`` and ``.json``."""
+    results.write_table(frame, folder(), name, _origin(clips), header, notes)
+
+
+def _origin(clips: Clips | None) -> dict:
+    return {
+        "scale": os.environ.get("VDD_SCALE") or "interactive",
+        "commit": provenance.commit(),
+        "dirty": provenance.dirty(),
+        "lock_sha256": provenance.lock_sha256(),
+        "params_sha256": os.environ.get("VDD_PARAMS_SHA256", ""),
+        **({"dataset": clips.dataset, "dataset_sha256": clips.fingerprint} if clips is not None else {}),
+    }

@@ -1,0 +1,127 @@
+"""Figures of training and of its numbers, drawn from arrays."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from vddlib.plots.style import INK, LINES, Drawing, colour, drawing, marker, styled, tint
+from vddlib.results.schema import display
+
+
+@styled
+def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Drawing:
+    """Confusion matrix in percent of each true class; matrix: counts [C, C], rows true, columns predicted."""
+    counts = np.asarray(matrix, float)
+    share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(3.2, min(11, 0.42 * len(classes) + 1.2))
+    fig = drawing(side + 0.9, side)
+    ax = fig.add_subplot()
+    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    ax.grid(False)
+    size = 8 if len(classes) <= 30 else 5
+    ax.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    ax.set_yticks(range(len(classes)), classes, fontsize=size)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    ax.spines[:].set_visible(False)
+    if len(classes) <= 15:
+        for (row, column), value in np.ndenumerate(share):
+            if value >= 0.5:
+                ink = "white" if value > 55 else INK
+                ax.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=ink)
+    bar = fig.colorbar(image, shrink=0.8, pad=0.02)
+    bar.set_label("of the true class (%)")
+    bar.outline.set_visible(False)
+    return fig
+
+
+@styled
+def losses(
+    series: Mapping[str, Sequence[float]], x_label: str = "iteration", log: bool = False, window: int = 1
+) -> Drawing:
+    """One line per name over iterations (or epochs); `log` for a logarithmic loss axis.
+
+    With a `window` over 1 the line is the mean of as many values, over the values themselves drawn pale.
+    """
+    fig = drawing(5.6, 3.0)
+    ax = fig.add_subplot()
+    for number, (name, values) in enumerate(series.items()):
+        colour, dashes = LINES[number % len(LINES)], ["-", "--", ":"][number // len(LINES) % 3]
+        steps, width = np.arange(1, len(values) + 1), max(1, min(window, len(values) // 2))
+        if width > 1:
+            ax.plot(steps, values, dashes, color=tint(colour, 0.3), lw=0.7)
+            steps, values = steps[width - 1 :], np.convolve(values, np.full(width, 1 / width), "valid")
+        ax.plot(steps, values, dashes, color=colour, label=name)
+    ax.set_xlabel(x_label)
+    ax.set_ylabel("loss" if window < 2 else f"loss, mean of {window}")
+    if log:
+        ax.set_yscale("log")
+    if len(series) > 1:
+        fig.legend(loc="outside right center")
+    else:
+        ax.set_title(next(iter(series), ""))
+    return fig
+
+
+@styled
+def cases(names: Sequence[str], values: Sequence[Sequence[float]], label: str = "top-1 (%)") -> Drawing:
+    """A row per case: a bar to the mean of its values with its standard deviation, and a dot per value (seed)."""
+    fig = drawing(6.4, 0.36 * len(names) + 0.8)
+    ax = fig.add_subplot()
+    for row, numbers in enumerate(values):
+        spread = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
+        ax.barh(row, np.mean(numbers), 0.62, color=tint(LINES[0], 0.35), edgecolor=LINES[0], linewidth=0.7)
+        if spread:
+            ax.errorbar(np.mean(numbers), row, xerr=spread, color=INK, capsize=2.5, elinewidth=1)
+        ax.plot(numbers, [row] * len(numbers), "o", ms=3, mfc="white", mec=INK, mew=0.7, zorder=4)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(label)
+    return fig
+
+
+@styled
+def curves(
+    x: Sequence[float], series: Mapping[str, Sequence[Sequence[float]]], x_label: str, label: str = "top-1 (%)"
+) -> Drawing:
+    """A line per name over `x` (numbers, or names in their order), mean ± std of the values (seeds) at each place."""
+    fig = drawing(5.4, 3.0)
+    ax = fig.add_subplot()
+    numbers = all(isinstance(value, int | float) for value in x)
+    places = list(x) if numbers else list(range(len(x)))
+    for number, (name, values) in enumerate(series.items()):
+        means = [float(np.mean(some)) for some in values]
+        spreads = [float(np.std(some, ddof=1)) if len(some) > 1 else 0.0 for some in values]
+        shade = LINES[number % len(LINES)]
+        ax.errorbar(
+            places, means, yerr=spreads, fmt="o-", color=shade, mec="white", capsize=2.5, elinewidth=1, label=name
+        )
+    if numbers and min(x) > 0 and max(x) / min(x) >= 10:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(places, [f"{value:g}" if numbers else str(value) for value in x])
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(label)
+    if len(series) > 1:
+        fig.legend(loc="outside right center")
+    return fig
+
+
+@styled
+def plane(points: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> Drawing:
+    """Methods in a plane: a small mark per value (seed), a large one at their mean. points: method -> (x, y) each."""
+    fig = drawing(6.2, 3.8)
+    ax = fig.add_subplot()
+    for method, places in points.items():
+        xs, ys = np.asarray(places, float).reshape(-1, 2).T
+        style = {"color": colour(method), "marker": marker(method), "ls": "", "mec": "white", "mew": 0.5}
+        ax.plot(xs, ys, **style, ms=4, alpha=0.5)
+        ax.plot(xs.mean(), ys.mean(), **style, ms=9, label=display(method))
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
+    fig.legend(loc="outside right center")
+    return fig

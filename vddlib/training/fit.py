@@ -1,0 +1,218 @@
+"""The one fit loop: students, teachers and experts all learn here."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from vddlib.core import files, seeding
+from vddlib.core.errors import VddError
+from vddlib.core.measure import peak_memory_mb
+from vddlib.core.progress import say, track
+
+Loss = Literal["ce", "mse", "kl", "mse+ce"]
+
+
+class Recipe(BaseModel):
+    """How a network is trained. One field per choice; protocols differ in these values only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(0.01, gt=0, description="learning rate at the first epoch")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty (sgd, adam) or decoupled decay (adamw)")
+    epochs: int = Field(500, ge=1, description="passes over the training clips")
+    batch_size: int = Field(256, ge=1, description="clips per step")
+    schedule: Literal["constant", "drop", "cosine"] = "drop"
+    drop_at: float = Field(0.5, gt=0, le=1, description="share of the epochs after which 'drop' divides the rate by 10")
+    loss: Loss = "ce"
+    ce_weight: float = Field(0.1, ge=0, description="weight of the cross-entropy in 'mse+ce'")
+    temperature: float = Field(1.0, gt=0, description="softmax temperature of teacher and student in 'kl'")
+    bf16: bool = Field(False, description="compute in bfloat16 where the device is a GPU; weights stay float32")
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate in `epoch` (from 0). 'drop' at 500 epochs: 0.1 x from the 251st on, as VDSD's code."""
+        if self.schedule == "drop" and epoch >= int(self.epochs * self.drop_at):
+            return self.lr * 0.1
+        if self.schedule == "cosine":
+            return self.lr * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * epoch / self.epochs)).item())
+        return self.lr
+
+
+class Source(Protocol):
+    """What can be learned from: real `Clips` and `DistilledSet`s alike."""
+
+    labels: Tensor
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor, *, epoch: int, seed: int, flip: bool) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass
+class FitLog:
+    """What training left behind: mean loss and accuracy (percent, on the training clips) per epoch, seconds, peak MB.
+
+    `diverged_at` is the epoch (from 1) whose loss was no longer finite; training ends there.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    diverged_at: int | None = None
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """'auto' is CUDA where there is one, else the CPU (MPS by name: it lacks some 3D operations).
+
+    Raises VddError for a device torch cannot use.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+        return device
+    except Exception as error:
+        text = str(error).splitlines()[0]
+        raise VddError(f"device {name!r} cannot be used here ({text}); try device='cpu' or 'auto'") from None
+
+
+def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+    """Scalar loss of ``logits [N, C]`` under `recipe`.
+
+    `target` is ``int64 [N]`` for hard labels, else ``float32 [N, C]``: class weights for 'ce' (learned or mixed labels),
+    logits for 'mse' and 'mse+ce', probabilities at the recipe's temperature for 'kl'. `labels` ``int64 [N]`` are the
+    classes, for the cross-entropy of 'mse+ce'.
+    """
+    if target.dtype == torch.int64 and recipe.loss != "ce":
+        target = F.one_hot(target, logits.shape[1]).to(logits)
+    if recipe.loss == "ce":
+        return F.cross_entropy(logits, target)
+    if recipe.loss == "kl":
+        t = recipe.temperature
+        return F.kl_div(F.log_softmax(logits / t, 1), target, reduction="batchmean") * t * t
+    mse = F.mse_loss(logits, target)
+    return mse if recipe.loss == "mse" else mse + recipe.ce_weight * F.cross_entropy(logits, labels)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    weights = [p for p in model.parameters() if p.requires_grad]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(weights, recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(weights, recipe.lr, weight_decay=recipe.weight_decay)
+
+
+def fit(
+    model: nn.Module,
+    source: Source,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None,
+    flip: bool = False,
+    teacher: nn.Module | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60,
+    on_epoch: Callable[[int, nn.Module], None] | None = None,
+    what: str = "fit",
+) -> FitLog:
+    """Train `model` in place on `source`; one seed gives the same bits on one device, interrupted or not.
+
+    (On the CPU at one number of threads; CUDA's 3D max-pooling is not bitwise reproducible.)
+
+    `augment(clips, targets, generator)` changes each batch; `flip` asks the source for its own flips; `teacher` gives
+    the target logits of each (augmented) batch instead of the stored labels. With `checkpoint` (a file) the state is
+    saved at most every `checkpoint_seconds` and a later call goes on from it. `on_epoch(epoch, model)` runs after each.
+    """
+    device = torch.device(device)
+    model.to(device).train()
+    optimizer, log, begin = _optimizer(model, recipe), FitLog(), 0
+    if checkpoint is not None and checkpoint.is_file():
+        begin = _restore(checkpoint, model, optimizer, log, device)
+        say(f"{what}: going on from epoch {begin} of {recipe.epochs}")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
+    started = saved = time.monotonic()
+    earlier = log.seconds
+    for epoch in track(range(begin, recipe.epochs), what):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(epoch)
+        draw = seeding.generator("fit", seed, epoch)
+        total, right = torch.zeros((), device=device), torch.zeros((), device=device)
+        with seeding.forked("dropout", seed, epoch, device=device):
+            order = torch.randperm(len(source), generator=draw).split(recipe.batch_size)
+            batches = ((i, *source.batch(i, epoch=epoch, seed=seed, flip=flip)) for i in order)
+            for indices, clips, target in _ahead(batches) if device.type == "cuda" else batches:
+                clips, target = clips.to(device, non_blocking=True), target.to(device, non_blocking=True)
+                labels = source.labels[indices].to(device)
+                if augment is not None:
+                    clips, target = augment(clips, target, draw)
+                with precision:
+                    if teacher is not None:
+                        with torch.no_grad():
+                            target = teacher(clips).float()
+                            if recipe.loss == "kl":
+                                target = F.softmax(target / recipe.temperature, 1)
+                    logits = model(clips)
+                loss = loss_of(recipe, logits.float(), target, labels)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(indices)
+                right += (logits.detach().argmax(1) == labels).sum()
+        log.loss.append(total.item() / len(source))
+        log.accuracy.append(100 * right.item() / len(source))
+        if on_epoch is not None:
+            on_epoch(epoch, model)
+            model.train()
+        if not math.isfinite(log.loss[-1]):
+            log.diverged_at = epoch + 1
+            say(
+                f"{what}: diverged in epoch {epoch + 1} (loss {log.loss[-1]}) at lr {recipe.rate(epoch):g}; try a lower rate"
+            )
+        log.seconds = earlier + time.monotonic() - started
+        if checkpoint is not None and time.monotonic() - saved > checkpoint_seconds and epoch + 1 < recipe.epochs:
+            saved = time.monotonic()
+            _save(checkpoint, model, optimizer, log, epoch + 1)
+        if log.diverged_at:
+            break
+    log.peak_memory_mb = peak_memory_mb(device)
+    return log
+
+
+def _ahead(batches: Iterator[tuple], depth: int = 3) -> Iterator[tuple]:
+    """The same batches, read by a thread while the GPU computes."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque(reader.submit(next, batches, None) for _ in range(depth))
+        while (batch := waiting.popleft().result()) is not None:
+            waiting.append(reader.submit(next, batches, None))
+            yield batch
+
+
+def _save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log: FitLog, epoch: int) -> None:
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "log": vars(log), "epoch": epoch}
+    files.write_state(path, state)
+
+
+def _restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, log: FitLog, device: torch.device) -> int:
+    state = torch.load(path, map_location=device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    vars(log).update(state["log"])
+    return state["epoch"]

@@ -1,0 +1,172 @@
+"""Networks trained once and kept: students, teachers and embedding networks are the same thing with the same key."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from vddlib import models
+from vddlib.core import cache, files
+from vddlib.core.errors import VddError
+from vddlib.core.provenance import commit, device_name, lock_sha256
+from vddlib.datasets.geometry import Geometry
+from vddlib.training import augmentations
+from vddlib.training.fit import FitLog, Recipe, Source, fit
+
+# What a trained network depends on besides its key. Raise DRAWS when the clips drawn for (seed, epoch, index) change.
+_CODE = (
+    "vddlib.training.fit",
+    "vddlib.core.seeding",
+    "vddlib.training.augmentations",
+    "vddlib.training.saliency",
+    "vddlib.datasets.geometry",
+)
+_MODELS = (
+    "vddlib.models",
+    "vddlib.models.minic3d",
+    "vddlib.models.c3d",
+    "vddlib.models.convnet",
+    "vddlib.models.recurrent",
+)
+DRAWS = 1
+
+
+class Network(BaseModel):
+    """An architecture: its name in `vddlib.models` and its options (depth, widths, norm...)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("minic3d", description="name in vddlib.models.MODELS")
+    options: dict = Field(default_factory=dict, description="what the model's class takes besides the clip geometry")
+
+    def build(self, classes: tuple[str, ...], geometry: Geometry, seed: int) -> nn.Module:
+        """The network for these classes and clips, initialised from `seed`."""
+        return models.build(
+            self.name, len(classes), frames=geometry.frames, size=geometry.size, seed=seed, **self.options
+        )
+
+    def __str__(self) -> str:
+        def text(value: object) -> str:
+            return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+        options = ",".join(f"{name}={text(value)}" for name, value in sorted(self.options.items()))
+        return f"{self.name}({options})" if options else self.name
+
+
+@dataclass
+class Trained:
+    """A trained network, its log, what an observer noted during training, where it was made, and the folder of it all.
+
+    `made` holds device, commit and lock_sha256 as they were at training, which may be long before it is used again.
+    """
+
+    model: nn.Module
+    log: FitLog
+    watched: list[dict]
+    made: dict
+    folder: Path
+    key: dict
+
+
+def conditions(device: torch.device, *modules: str) -> dict:
+    """What a computation's bits depend on besides its inputs, for cache keys: the device, torch, our code (`modules` too)."""
+    return {
+        "device": device_name(device),
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "torch": torch.__version__,
+        "draws": DRAWS,
+        "code": cache.code_digest(*_CODE, *_MODELS, *sorted(modules)),
+    }
+
+
+def trained(
+    source: Source,
+    network: Network,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    flip: bool = False,
+    augmentation: tuple[augmentations.Named, ...] = (),
+    teacher: "Trained | None" = None,
+    watch: Callable[[nn.Module], dict] | None = None,
+    watch_every: int = 0,
+    watched: dict | None = None,
+    geometry: Geometry | None = None,
+    what: str = "",
+) -> Trained:
+    """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resuming if interrupted).
+
+    `watch(model)` is called every `watch_every` epochs and its dicts are kept; `watched` says what it looks at.
+    """
+    geometry = geometry or source.geometry
+    key = {
+        "source": source.state(),
+        "network": network.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        "geometry": geometry.model_dump(mode="json"),
+        "seed": seed,
+        "flip": flip,
+        "augmentation": list(augmentation),
+        "teacher": files.digest(teacher.key) if teacher else None,
+        "watched": [watch_every, watched] if watch_every else None,
+        **conditions(device),
+    }
+    what = what or f"{network.name} on {len(source)} clips, seed {seed}"
+    augment = augmentations.compose(augmentation)
+
+    def build(folder: Path) -> None:
+        model = network.build(source.classes, geometry, seed)
+        notes = folder / "watched.json"
+        kept = json.loads(notes.read_text()) if notes.is_file() else []
+
+        def on_epoch(epoch: int, model: nn.Module) -> None:
+            if watch is not None and watch_every and (epoch + 1) % watch_every == 0:
+                kept[:] = [note for note in kept if note["epoch"] <= epoch]
+                kept.append({"epoch": epoch + 1, **watch(model)})
+                files.write_json(notes, kept)
+
+        log = fit(
+            model, source, recipe, seed=seed, device=device, augment=augment, flip=flip,
+            teacher=teacher.model.to(device).eval() if teacher else None,
+            checkpoint=folder / "checkpoint.pt", on_epoch=on_epoch, what=what,
+        )  # fmt: skip
+        files.write_tensors(folder / "model.safetensors", model.state_dict())
+        made = {"device": device_name(device), "commit": commit(), "lock_sha256": lock_sha256()}
+        files.write_json(folder / "made.json", made)
+        files.write_json(folder / "log.json", vars(log))
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+    folder = cache.get("networks", key, build)
+    return _open(folder, network, source, geometry, device, key)
+
+
+def taught(train: Source, network: Network, recipe: Recipe, *, seed: int, device: torch.device) -> "Trained":
+    """`network` trained on the train split, flipped at random: what labels clips, scores them, or lends its statistics.
+
+    Raises VddError where its training diverged.
+    """
+    teacher = trained(train, network, recipe, seed=seed, device=device, flip=True, what="teacher")
+    if teacher.log.diverged_at:
+        raise VddError(f"the teacher diverged in epoch {teacher.log.diverged_at} (lr {recipe.lr:g}); lower its rate")
+    return teacher
+
+
+def _open(folder: Path, network: Network, source, geometry: Geometry, device: torch.device, key: dict) -> Trained:
+    from safetensors.torch import load_file
+
+    model = network.build(source.classes, geometry, 0)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    watched = folder / "watched.json"
+    return Trained(
+        model.to(device).eval(),
+        FitLog(**json.loads((folder / "log.json").read_text())),
+        json.loads(watched.read_text()) if watched.is_file() else [],
+        json.loads((folder / "made.json").read_text()),
+        folder,
+        key,
+    )
