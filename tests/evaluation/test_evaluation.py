@@ -13,7 +13,7 @@ from vddlib.distillers import DistilledSet, Full, Random
 from vddlib.evaluation import PROTOCOLS, evaluate, metrics, predict, protocol
 from vddlib.training import augmentations
 from vddlib.training.fit import Recipe
-from vddlib.training.networks import Network, trained
+from vddlib.training.networks import Network, train_network
 
 SMALL = Network(options={"depth": 2, "widths": (4, 4)})
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def test_the_mean_of_three_redrawn_passes_is_reported(tiny):
     train, test = tiny
     made, chosen = Full().distill(train), protocol("A", epochs=2, batch_size=6)
     report = evaluate(made, test, chosen, seeds=[0], network=SMALL)
-    student = trained(made, SMALL, chosen.recipe, seed=0, device=CPU, flip=True, geometry=test.geometry)
+    student = train_network(made, SMALL, chosen.recipe, seed=0, device=CPU, flip=True, geometry=test.geometry)
     passes = [metrics(predict(student.model, test, epoch=e), test.labels)["top1"] for e in range(3)]
     assert report.values() == pytest.approx([sum(passes) / 3])
 
@@ -116,7 +116,7 @@ def test_protocol_c_and_e_run(tiny):
     )
     assert c.rows[0]["student"].startswith("c3d(")
     bn = Network(name="minic3d_bn", options={"depth": 2, "widths": (4, 4)})
-    teacher = trained(train, bn, Recipe(epochs=1, batch_size=6), seed=0, device=CPU, flip=True)
+    teacher = train_network(train, bn, Recipe(epochs=1, batch_size=6), seed=0, device=CPU, flip=True)
     e = evaluate(made, test, protocol("E", epochs=2), seeds=[0], network=bn, teacher=teacher)
     assert e.rows[0]["teacher"] == "minic3d_bn" and 0 <= e.values()[0] <= 100
 

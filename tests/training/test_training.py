@@ -13,7 +13,7 @@ from vddlib.distillers import Full, Random
 from vddlib.models import build
 from vddlib.training import networks
 from vddlib.training.fit import Recipe, fit, loss_of, pick_device
-from vddlib.training.networks import Network, trained
+from vddlib.training.networks import Network, train_network
 
 SMALL = Network(options={"depth": 2, "widths": (4, 4)})
 QUICK = Recipe(epochs=4, batch_size=4, lr=0.05)
@@ -64,10 +64,10 @@ def test_it_learns(tiny):
 
 def test_learning_rate_drops_as_published():
     recipe = Recipe(epochs=500)
-    assert [recipe.rate(e) for e in (0, 249, 250, 499)] == pytest.approx([0.01, 0.01, 0.001, 0.001])
+    assert [recipe.learning_rate(e) for e in (0, 249, 250, 499)] == pytest.approx([0.01, 0.01, 0.001, 0.001])
     cosine = Recipe(epochs=10, schedule="cosine", lr=1.0)
-    assert [cosine.rate(e) for e in (0, 5)] == pytest.approx([1.0, 0.5], abs=1e-6)
-    assert Recipe(schedule="constant").rate(400) == 0.01
+    assert [cosine.learning_rate(e) for e in (0, 5)] == pytest.approx([1.0, 0.5], abs=1e-6)
+    assert Recipe(schedule="constant").learning_rate(400) == 0.01
 
 
 @given(st.integers(0, 1000), st.floats(1, 20))
@@ -92,21 +92,21 @@ def test_losses_are_the_formulas(seed, t):
 def test_a_trained_network_comes_out_of_the_cache(tiny, monkeypatch):
     source = Random().distill(tiny[0], 1)
     options = {"seed": 0, "device": torch.device("cpu"), "geometry": tiny[0].geometry}
-    a = trained(source, SMALL, QUICK, **options)
+    a = train_network(source, SMALL, QUICK, **options)
     monkeypatch.setattr(networks, "fit", None)
-    b = trained(source, SMALL, QUICK, **options)
+    b = train_network(source, SMALL, QUICK, **options)
     assert same(a.model.state_dict(), b.model.state_dict()) and a.log == b.log and a.folder == b.folder
     with pytest.raises(TypeError):  # another seed, recipe or set has to be trained
-        trained(source, SMALL, QUICK, **{**options, "seed": 1})
+        train_network(source, SMALL, QUICK, **{**options, "seed": 1})
 
 
 def test_where_it_was_made_is_kept(tiny, monkeypatch):
     source = Random().distill(tiny[0], 1)
     options = {"seed": 0, "device": torch.device("cpu"), "geometry": tiny[0].geometry}
     monkeypatch.setattr(networks, "commit", lambda: "then")
-    assert trained(source, SMALL, QUICK, **options).made["commit"] == "then"
+    assert train_network(source, SMALL, QUICK, **options).made["commit"] == "then"
     monkeypatch.setattr(networks, "commit", lambda: "now")
-    assert trained(source, SMALL, QUICK, **options).made["commit"] == "then"
+    assert train_network(source, SMALL, QUICK, **options).made["commit"] == "then"
 
 
 def test_a_full_disk_is_an_os_error(tiny, tmp_path, monkeypatch):
@@ -115,14 +115,14 @@ def test_a_full_disk_is_an_os_error(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(VddError, match="the disk is full"):
-        trained(
+        train_network(
             Random().distill(tiny[0], 1), SMALL, QUICK, seed=0, device=torch.device("cpu"), geometry=tiny[0].geometry
         )
 
 
-def test_what_was_watched_survives_an_interruption(tiny, monkeypatch):
+def test_what_was_noted_survives_an_interruption(tiny, monkeypatch):
     source, real = Random().distill(tiny[0], 1), networks.fit
-    options = {"seed": 0, "device": torch.device("cpu"), "geometry": tiny[0].geometry, "watch_every": 1}
+    options = {"seed": 0, "device": torch.device("cpu"), "geometry": tiny[0].geometry, "look_every": 1}
 
     def fit_until_two(*args, on_epoch, **kwargs):
         def stop(epoch, model):
@@ -134,9 +134,9 @@ def test_what_was_watched_survives_an_interruption(tiny, monkeypatch):
 
     monkeypatch.setattr(networks, "fit", fit_until_two)
     with pytest.raises(KeyboardInterrupt):
-        trained(source, SMALL, QUICK, watch=lambda m: {"x": 1}, **options)
+        train_network(source, SMALL, QUICK, look=lambda m: {"x": 1}, **options)
     monkeypatch.setattr(networks, "fit", real)
-    noted = trained(source, SMALL, QUICK, watch=lambda m: {"x": 2}, **options).watched
+    noted = train_network(source, SMALL, QUICK, look=lambda m: {"x": 2}, **options).looks
     assert [n["epoch"] for n in noted] == [1, 2, 3, 4]
 
 

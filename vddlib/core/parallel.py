@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 from vddlib.core.errors import VddError
-from vddlib.core.progress import track
+from vddlib.core.progress import with_progress
 
 
 def run_each(
@@ -22,14 +22,14 @@ def run_each(
     ends it at once.
     """
     if alone:
-        yield from track(_one_by_one(items, work, crashed), what, total=len(items))
+        yield from with_progress(_one_by_one(items, work, crashed), what, total=len(items))
         return
     workers = min(workers or os.cpu_count() or 1, 16, max(1, len(items)))
     if workers == 1 or len(items) < 8:
-        for item in track(items, what):
+        for item in with_progress(items, what):
             yield item, work(item)
         return
-    yield from track(_parallel(items, work, workers, crashed), what, total=len(items))
+    yield from with_progress(_parallel(items, work, workers, crashed), what, total=len(items))
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

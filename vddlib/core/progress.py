@@ -13,7 +13,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def track(items: Iterable[Item], what: str, total: int | None = None, every: float = 10.0) -> Iterator[Item]:
+def with_progress(items: Iterable[Item], what: str, total: int | None = None, every: float = 10.0) -> Iterator[Item]:
     """Yield `items`, showing how far they are; headless, at most one line per `every` seconds."""
     total = len(items) if total is None and hasattr(items, "__len__") else total
     if sys.stderr.isatty():

@@ -129,7 +129,7 @@ CATALOG: dict[str, Spec] = {
             ("kinetics400", "k400", "kinetics", "."),
             400,
             (234619, 19760),
-            Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="middle", rate=2.0),
+            Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="middle", sampled_fps=2.0),
             _GET_K400,
             absent_allowed=True,
         ),

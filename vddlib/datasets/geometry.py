@@ -11,7 +11,7 @@ class Geometry(BaseModel):
 
     ``stride``: `frames` frames `stride` apart from a random start; a video too short for that gets the stride
     ``n // frames`` (VDSD). ``even``: `frames` evenly spaced frames, always the same (SSv2). ``middle``: `frames` frames
-    around the middle, `rate` per second (Kinetics-400).
+    around the middle, `sampled_fps` per second (Kinetics-400).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,7 +23,7 @@ class Geometry(BaseModel):
         (160, 120), description="(width, height) a frame is scaled to before the centre crop"
     )
     sampling: Literal["stride", "even", "middle"] = "stride"
-    rate: float = Field(2.0, gt=0, description="frames per second, for 'middle'")
+    sampled_fps: float = Field(2.0, gt=0, description="frames per second, for 'middle'")
 
     def step(self, n: int) -> int:
         """Distance of neighbouring frames in a video of `n` frames."""
@@ -41,7 +41,7 @@ class Geometry(BaseModel):
             return start + self.step(n) * np.arange(self.frames)
         if self.sampling == "even":
             return ((np.arange(self.frames) + 0.5) * n / self.frames).astype(np.int64)
-        step = min(fps / self.rate, n / self.frames)
+        step = min(fps / self.sampled_fps, n / self.frames)
         return (n / 2 + (np.arange(self.frames) - (self.frames - 1) / 2) * step).astype(np.int64).clip(0, n - 1)
 
     def stored(self, n: int, fps: float = 25.0) -> np.ndarray:

@@ -3,11 +3,11 @@
 import torch.nn.functional as F
 
 from vddlib.distillers.distilled import DistilledSet
-from vddlib.training.networks import Trained
+from vddlib.training.networks import TrainedNetwork
 
 
 def relabel(
-    distilled: DistilledSet, teacher: Trained, temperature: float, draws: int = 1, at_once: int = 64
+    distilled: DistilledSet, teacher: TrainedNetwork, temperature: float, draws: int = 1, at_once: int = 64
 ) -> DistilledSet:
     """The same clips with the teacher's soft labels, ``softmax(logits / temperature) float32 [N, C]``, for protocol D.
 

@@ -18,7 +18,7 @@ from vddlib.distillers.full import FullSet
 from vddlib.evaluation.metrics import metrics, predict
 from vddlib.evaluation.protocols import Protocol, named
 from vddlib.training.fit import Recipe, pick_device
-from vddlib.training.networks import Network, Trained, taught, trained
+from vddlib.training.networks import Network, TrainedNetwork, train_network, train_teacher
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Report:
     logits: list[Tensor]
     labels: Tensor
     classes: tuple[str, ...]
-    students: list[Trained] = field(default_factory=list)
+    students: list[TrainedNetwork] = field(default_factory=list)
 
     def values(self, metric: str = "top1") -> list[float]:
         """The metric of every seed, in percent."""
@@ -54,7 +54,7 @@ def teacher_of(protocol: Protocol, train: Clips, *, network: Network, recipe: Re
     """The teacher that `protocol` needs, `network` trained on the train split by `recipe`; None where it needs none."""
     if protocol.labels != "teacher":
         return None
-    return taught(train, network, recipe, seed=seed, device=pick_device(device))
+    return train_teacher(train, network, recipe, seed=seed, device=pick_device(device))
 
 
 def evaluate(
@@ -64,7 +64,7 @@ def evaluate(
     *,
     seeds: Iterable[int] | None = None,
     network: Network | None = None,
-    teacher: Trained | None = None,
+    teacher: TrainedNetwork | None = None,
     device: str = "auto",
     peek_every: int = 0,
 ) -> Report:
@@ -81,18 +81,18 @@ def evaluate(
     rows, logits, students = [], [], []
     draws = {"test": test.state(), "passes": chosen.test_passes, "redraw": chosen.test_redraw}
     for seed in range(chosen.seeds) if seeds is None else seeds:
-        student = trained(
+        student = train_network(
             distilled, network, chosen.recipe, seed=seed, device=place,
             flip=chosen.real_flip and isinstance(distilled, FullSet), augmentation=chosen.augmentation,
             teacher=teacher if chosen.labels == "teacher" else None,
-            watch=lambda model: _look(model, test, chosen, place)[0], watch_every=peek_every, watched=draws,
+            look=lambda model: _look(model, test, chosen, place)[0], look_every=peek_every, looks_at=draws,
             geometry=test.geometry,
             what=f"{distilled.card['method']} {chosen.name} seed {seed}",
         )  # fmt: skip
         numbers, last = _look(student.model, test, chosen, place)
         row = _row(distilled, test, chosen, network, teacher, seed, student, numbers)
-        if student.watched:
-            row["top1_best_on_test"] = max(note["top1"] for note in student.watched)
+        if student.looks:
+            row["top1_best_on_test"] = max(note["top1"] for note in student.looks)
         if student.log.diverged_at:
             row["diverged_at"] = student.log.diverged_at
         rows.append(row)
@@ -119,7 +119,7 @@ def _look(model: nn.Module, test: Clips, chosen: Protocol, device: torch.device)
     return {name: sum(p[name] for p in passes) / len(passes) for name in passes[0]}, logits
 
 
-def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: Trained | None) -> None:
+def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: TrainedNetwork | None) -> None:
     soft = distilled.targets.is_floating_point()
     method = distilled.card.get("method", "this set")
     if chosen.labels in ("soft", "learned") and not soft:
@@ -130,7 +130,7 @@ def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: Trained | 
     if chosen.labels == "soft" and warmth not in (None, expected):
         raise VddError(f"{method} stores labels of temperature {warmth:g}, and the recipe's is {expected:g}")
     if chosen.labels == "teacher" and teacher is None:
-        raise VddError(f"protocol {chosen.name} trains on a teacher's logits: pass teacher=trained(train, ...)")
+        raise VddError(f"protocol {chosen.name} trains on a teacher's logits: pass teacher=train_network(train, ...)")
 
 
 def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> dict:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vddlib.core import files, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.measure import peak_memory_mb
-from vddlib.core.progress import say, track
+from vddlib.core.progress import say, with_progress
 
 Loss = Literal["ce", "mse", "kl", "mse+ce"]
 
@@ -41,7 +41,7 @@ class Recipe(BaseModel):
     temperature: float = Field(1.0, gt=0, description="softmax temperature of teacher and student in 'kl'")
     bf16: bool = Field(False, description="compute in bfloat16 where the device is a GPU; weights stay float32")
 
-    def rate(self, epoch: int) -> float:
+    def learning_rate(self, epoch: int) -> float:
         """Learning rate in `epoch` (from 0). 'drop' at 500 epochs: 0.1 x from the 251st on, as VDSD's code."""
         if self.schedule == "drop" and epoch >= int(self.epochs * self.drop_at):
             return self.lr * 0.1
@@ -150,9 +150,9 @@ def fit(
     precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
     started = saved = time.monotonic()
     earlier = log.seconds
-    for epoch in track(range(begin, recipe.epochs), what):
+    for epoch in with_progress(range(begin, recipe.epochs), what):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(epoch)
+            group["lr"] = recipe.learning_rate(epoch)
         draw = seeding.generator("fit", seed, epoch)
         total, right = torch.zeros((), device=device), torch.zeros((), device=device)
         with seeding.forked("dropout", seed, epoch, device=device):
@@ -184,7 +184,7 @@ def fit(
         if not math.isfinite(log.loss[-1]):
             log.diverged_at = epoch + 1
             say(
-                f"{what}: diverged in epoch {epoch + 1} (loss {log.loss[-1]}) at lr {recipe.rate(epoch):g}; try a lower rate"
+                f"{what}: diverged in epoch {epoch + 1} (loss {log.loss[-1]}) at lr {recipe.learning_rate(epoch):g}; try a lower rate"
             )
         log.seconds = earlier + time.monotonic() - started
         if checkpoint is not None and time.monotonic() - saved > checkpoint_seconds and epoch + 1 < recipe.epochs:

@@ -58,7 +58,7 @@ class Network(BaseModel):
 
 
 @dataclass
-class Trained:
+class TrainedNetwork:
     """A trained network, its log, what an observer noted during training, where it was made, and the folder of it all.
 
     `made` holds device, commit and lock_sha256 as they were at training, which may be long before it is used again.
@@ -66,7 +66,7 @@ class Trained:
 
     model: nn.Module
     log: FitLog
-    watched: list[dict]
+    looks: list[dict]
     made: dict
     folder: Path
     key: dict
@@ -83,7 +83,7 @@ def conditions(device: torch.device, *modules: str) -> dict:
     }
 
 
-def trained(
+def train_network(
     source: Source,
     network: Network,
     recipe: Recipe,
@@ -92,16 +92,16 @@ def trained(
     device: torch.device,
     flip: bool = False,
     augmentation: tuple[augmentations.Named, ...] = (),
-    teacher: "Trained | None" = None,
-    watch: Callable[[nn.Module], dict] | None = None,
-    watch_every: int = 0,
-    watched: dict | None = None,
+    teacher: "TrainedNetwork | None" = None,
+    look: Callable[[nn.Module], dict] | None = None,
+    look_every: int = 0,
+    looks_at: dict | None = None,
     geometry: Geometry | None = None,
     what: str = "",
-) -> Trained:
+) -> TrainedNetwork:
     """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resuming if interrupted).
 
-    `watch(model)` is called every `watch_every` epochs and its dicts are kept; `watched` says what it looks at.
+    `look(model)` is called every `look_every` epochs and its dicts are kept; `looks_at` says what it looks at.
     """
     geometry = geometry or source.geometry
     key = {
@@ -113,7 +113,7 @@ def trained(
         "flip": flip,
         "augmentation": list(augmentation),
         "teacher": files.digest(teacher.key) if teacher else None,
-        "watched": [watch_every, watched] if watch_every else None,
+        "looks": [look_every, looks_at] if look_every else None,
         **conditions(device),
     }
     what = what or f"{network.name} on {len(source)} clips, seed {seed}"
@@ -121,13 +121,13 @@ def trained(
 
     def build(folder: Path) -> None:
         model = network.build(source.classes, geometry, seed)
-        notes = folder / "watched.json"
+        notes = folder / "looks.json"
         kept = json.loads(notes.read_text()) if notes.is_file() else []
 
         def on_epoch(epoch: int, model: nn.Module) -> None:
-            if watch is not None and watch_every and (epoch + 1) % watch_every == 0:
+            if look is not None and look_every and (epoch + 1) % look_every == 0:
                 kept[:] = [note for note in kept if note["epoch"] <= epoch]
-                kept.append({"epoch": epoch + 1, **watch(model)})
+                kept.append({"epoch": epoch + 1, **look(model)})
                 files.write_json(notes, kept)
 
         log = fit(
@@ -145,27 +145,31 @@ def trained(
     return _open(folder, network, source, geometry, device, key)
 
 
-def taught(train: Source, network: Network, recipe: Recipe, *, seed: int, device: torch.device) -> "Trained":
+def train_teacher(
+    train: Source, network: Network, recipe: Recipe, *, seed: int, device: torch.device
+) -> "TrainedNetwork":
     """`network` trained on the train split, flipped at random: what labels clips, scores them, or lends its statistics.
 
     Raises VddError where its training diverged.
     """
-    teacher = trained(train, network, recipe, seed=seed, device=device, flip=True, what="teacher")
+    teacher = train_network(train, network, recipe, seed=seed, device=device, flip=True, what="teacher")
     if teacher.log.diverged_at:
         raise VddError(f"the teacher diverged in epoch {teacher.log.diverged_at} (lr {recipe.lr:g}); lower its rate")
     return teacher
 
 
-def _open(folder: Path, network: Network, source, geometry: Geometry, device: torch.device, key: dict) -> Trained:
+def _open(
+    folder: Path, network: Network, source, geometry: Geometry, device: torch.device, key: dict
+) -> TrainedNetwork:
     from safetensors.torch import load_file
 
     model = network.build(source.classes, geometry, 0)
     model.load_state_dict(load_file(folder / "model.safetensors"))
-    watched = folder / "watched.json"
-    return Trained(
+    looks = folder / "looks.json"
+    return TrainedNetwork(
         model.to(device).eval(),
         FitLog(**json.loads((folder / "log.json").read_text())),
-        json.loads(watched.read_text()) if watched.is_file() else [],
+        json.loads(looks.read_text()) if looks.is_file() else [],
         json.loads((folder / "made.json").read_text()),
         folder,
         key,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vddlib.core import cache, files, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.measure import forget_peak, peak_memory_mb
-from vddlib.core.progress import say, track
+from vddlib.core.progress import say, with_progress
 from vddlib.datasets.clips import Clips, to_pixels
 from vddlib.distillers.base import Distiller, check_ipc
 from vddlib.distillers.distilled import DistilledSet
@@ -62,7 +62,7 @@ class Optimised(Distiller):
     momentum: float = Field(0.5, ge=0, lt=1, description="of SGD")
     betas: tuple[float, float] = Field((0.9, 0.999), description="of Adam")
     schedule: Literal["constant", "cosine"] = Field("constant", description="of all rates")
-    rate_at_end: float = Field(0.1, ge=0, le=1, description="share of the rates that 'cosine' ends at")
+    final_lr_share: float = Field(0.1, ge=0, le=1, description="share of the rates that 'cosine' ends at")
     network: Network = Field(default_factory=Network, description="architecture that the clips are fitted with")
     device: str = Field("auto", exclude=True)
     snapshots: int = Field(5, ge=0, exclude=True, description="pictures kept on the way, besides the first")
@@ -173,7 +173,7 @@ class Optimised(Distiller):
         started = saved = time.monotonic()
         if not begin:
             self._picture(folder, content, train, objective.labels, 0)
-        for iteration in track(range(begin, self.iterations), what):
+        for iteration in with_progress(range(begin, self.iterations), what):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * self._share(iteration)
             optimizer.zero_grad(set_to_none=True)
@@ -199,7 +199,9 @@ class Optimised(Distiller):
         """Of the rates, in `iteration`."""
         if self.schedule == "constant":
             return 1.0
-        return self.rate_at_end + (1 - self.rate_at_end) * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
+        return self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (
+            1 + math.cos(math.pi * iteration / self.iterations)
+        )
 
     def _note(self, values: dict[str, list[float]], waiting: list[dict[str, Tensor]], what: str) -> None:
         """Move the scalars of the last iterations off the device; all at once, so that a GPU need not wait at each."""

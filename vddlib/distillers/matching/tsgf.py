@@ -22,7 +22,7 @@ from vddlib.distillers.stored.pixels import Pixels
 from vddlib.training import saliency
 from vddlib.training.augmentations import flip, random_resized_crop
 from vddlib.training.fit import Recipe, pick_device
-from vddlib.training.networks import Network, Trained, taught
+from vddlib.training.networks import Network, TrainedNetwork, train_teacher
 from vddlib.training.saliency import Window
 
 BatchNorm = nn.BatchNorm2d | nn.BatchNorm3d
@@ -102,7 +102,7 @@ class Recovery(Optimised):
     optimizer: Literal["sgd", "adam"] = Field("adam", description="what updates the clips (SRe2L)")
     betas: tuple[float, float] = Field((0.5, 0.9), description="of Adam (SRe2L)")
     schedule: Literal["constant", "cosine"] = Field("cosine", description="of the rate (SRe2L)")
-    rate_at_end: float = Field(0.0, ge=0, le=1, description="share of the rate that 'cosine' ends at")
+    final_lr_share: float = Field(0.0, ge=0, le=1, description="share of the rate that 'cosine' ends at")
     network: Network = Field(Network(name="minic3d_bn"), description="architecture of the teacher")
     teacher_recipe: Recipe = Field(Recipe(), description="how the teacher is trained on the train split")
     teacher_seed: int = Field(0, ge=0, description="the teacher's seed; one teacher serves all sets")
@@ -158,10 +158,10 @@ class Recovery(Optimised):
             optimizer.register_step_post_hook(scale)
         return optimizer
 
-    def teacher(self, train: Clips) -> Trained:
+    def teacher(self, train: Clips) -> TrainedNetwork:
         """The teacher, trained on `train` by the one fit loop, or out of the cache."""
         device = pick_device(self.device)
-        return taught(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
+        return train_teacher(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
 
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """Cross-entropy and BN statistics."""

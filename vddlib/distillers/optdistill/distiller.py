@@ -11,8 +11,7 @@ from pydantic import Field
 from vddlib.core import cache, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.measure import forget_peak, peak_memory_mb
-from vddlib.core.progress import say
-from vddlib.core.progress import track as progress
+from vddlib.core.progress import say, with_progress
 from vddlib.datasets import video
 from vddlib.datasets.clips import Clips
 from vddlib.datasets.store import DECODING
@@ -27,7 +26,7 @@ from vddlib.distillers.optdistill.track import Lost
 from vddlib.distillers.optdistill.work import PATHS, crop, detection, frames_of, judge, tracking
 from vddlib.distillers.stored.mosaics import Mosaics
 from vddlib.training.fit import Recipe, pick_device
-from vddlib.training.networks import Network, Trained, conditions, taught
+from vddlib.training.networks import Network, TrainedNetwork, conditions, train_teacher
 
 _STEPS = ("boxes", "detect", "track", "score", "compose", "work")
 ENCODING = 1  # raise when video.encode gives other files
@@ -116,10 +115,10 @@ class OptDistill(Distiller):
         labels = made.labels.repeat_interleave(content.parts)
         return DistilledSet(content, labels, made.classes, {**made.card, "drawn": "tiles"})
 
-    def teacher(self, train: Clips) -> Trained:
+    def teacher(self, train: Clips) -> TrainedNetwork:
         """The network that scores segments and labels tiles."""
         device = pick_device(self.device)
-        return taught(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
+        return train_teacher(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
 
     # --- stages ---------------------------------------------------------------------------------------------------------
 
@@ -321,7 +320,7 @@ class OptDistill(Distiller):
         begun = time.monotonic()
         videos, lengths, size = [], [], self.side**2
         groups = [some[first : first + size] for some in chosen for first in range(0, len(some), size)]
-        for group in progress(groups, "compose"):
+        for group in with_progress(groups, "compose"):
             frames = mosaic([frames_of(one.file) for one in group])
             videos.append(video.encode_bytes(frames, self.fps, self.quality))
             lengths.append(len(frames))

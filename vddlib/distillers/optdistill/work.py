@@ -9,8 +9,7 @@ import numpy as np
 
 from vddlib.core import cache, files
 from vddlib.core.errors import BrokenVideo
-from vddlib.core.progress import say
-from vddlib.core.progress import track as progress
+from vddlib.core.progress import say, with_progress
 from vddlib.datasets import video
 from vddlib.distillers.optdistill.detect import Detector, detect
 from vddlib.distillers.optdistill.score import Kinetics, Teacher
@@ -61,7 +60,7 @@ def judge(stage: Stage, jobs: list[Job], by: Teacher | Kinetics, at_once: int = 
     batches = [waiting[first : first + at_once] for first in range(0, len(waiting), at_once)]
     with ThreadPoolExecutor(4) as readers:
         coming = [readers.submit(_readable, stage, job) for job in (batches[0] if batches else [])]
-        for number, _ in enumerate(progress(batches, "score")):
+        for number, _ in enumerate(with_progress(batches, "score")):
             begun = time.monotonic()
             read = [(job, frames) for job, frames in (future.result() for future in coming) if frames is not None]
             following = batches[number + 1] if number + 1 < len(batches) else []

@@ -11,7 +11,7 @@ from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.selection.selector import Selector
 from vddlib.training.fit import Recipe, pick_device
-from vddlib.training.networks import Network, trained
+from vddlib.training.networks import Network, train_network
 
 
 class EmbeddingSelector(Selector):
@@ -33,7 +33,7 @@ class EmbeddingSelector(Selector):
         embedding, and training of the network whether it is done now or came out of the cache."""
         device, seconds, model = pick_device(self.device), 0.0, self.model
         if model is None and self.weights == "trained":
-            found = trained(train, self.network, self.recipe, seed=seed, device=device, flip=True)
+            found = train_network(train, self.network, self.recipe, seed=seed, device=device, flip=True)
             model, seconds = found.model, found.log.seconds
             if found.log.diverged_at:
                 raise VddError(
