@@ -52,7 +52,7 @@ def test_the_light_track_is_vdsd_s():
 
 def test_evenly_spaced_and_middle_frames():
     assert Geometry(frames=4, sampling="even").indices(40, 0).tolist() == [5, 15, 25, 35]
-    g = Geometry(frames=3, sampling="middle", rate=2.0)
+    g = Geometry(frames=3, sampling="middle", sampled_fps=2.0)
     assert g.indices(100, 0, fps=10.0).tolist() == [45, 50, 55]
 
 
