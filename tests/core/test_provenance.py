@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vddlib.core import provenance
+from vddlib.core import measure, provenance
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_collect_is_json(project):
 
 
 def test_peak_memory_only_grows():
-    before = provenance.peak_memory_mb()
+    before = measure.peak_memory_mb()
     held = b"x" * 2**26
-    assert 0 < before <= provenance.peak_memory_mb()
-    assert provenance.peak_memory_mb() >= len(held) / 2**20
+    assert 0 < before <= measure.peak_memory_mb()
+    assert measure.peak_memory_mb() >= len(held) / 2**20

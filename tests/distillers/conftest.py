@@ -5,6 +5,7 @@ import torch
 
 from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import geometry
+from vddlib.distillers.matching.objective import Draw
 from vddlib.distillers.stored.pixels import Pixels, initial
 
 
@@ -31,7 +32,7 @@ def step():
 
     def run(objective, content, iteration=3):
         content.zero_grad(set_to_none=True)
-        values = objective.step(lambda indices: content(indices, torch.Generator()), iteration)
+        values = objective.step(Draw(content, 0, iteration), iteration)
         return values, content.clips.grad
 
     return run

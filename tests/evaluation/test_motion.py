@@ -28,7 +28,7 @@ def test_flow_is_the_known_motion(step):
 def test_a_clip_at_rest_has_neither_flow_nor_differences():
     still = moving(0, 0)
     assert (sets.difference_pictures(still) == 0).all()
-    numbers = sets.numbers(still)
+    numbers = sets.motion(still)
     assert numbers["flow"] < 0.01 and numbers["difference"] == 0 and np.isnan(numbers["smoothness"])
     assert (sets.flow_pictures(sets.optical_flow(still), 20.0) >= 230).all()
 
@@ -41,7 +41,7 @@ def test_differences_are_absolute_and_do_not_wrap():
 
 def test_motion_goes_on_and_noise_does_not():
     noise = rng.integers(0, 256, (1, 5, 48, 48, 3), dtype=np.uint8)
-    steady, restless = sets.numbers(moving(2, 0)), sets.numbers(noise)
+    steady, restless = sets.motion(moving(2, 0)), sets.motion(noise)
     assert steady["smoothness"] > 0.8 > 0.3 > restless["smoothness"]
     assert restless["difference"] > steady["difference"]
 

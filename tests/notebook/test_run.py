@@ -15,6 +15,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from vddlib.cli import app
+from vddlib.core import params as parameter_files
 from vddlib.core.errors import VddError
 from vddlib.core.provenance import params_sha256
 from vddlib.notebook import run as runner
@@ -66,12 +67,14 @@ def left(name="11_tiny"):
 def check(params: str):
     import yaml
 
-    return runner.check_params(yaml.safe_load(params), runner.declared_parameters(PARAMETERS), "p.yaml", "n.ipynb")
+    return parameter_files.check_params(
+        yaml.safe_load(params), parameter_files.declared_parameters(PARAMETERS), "p.yaml", "n.ipynb"
+    )
 
 
 def test_declared_parameters():
-    found = runner.declared_parameters(PARAMETERS + "plain = [1, 2]\nnothing = None\n")
-    assert found["name"] == runner.Parameter("name", "str", "'a'")
+    found = parameter_files.declared_parameters(PARAMETERS + "plain = [1, 2]\nnothing = None\n")
+    assert found["name"] == parameter_files.Parameter("name", "str", "'a'")
     assert {name: p.kind for name, p in found.items()} == {
         "ipc": "int",
         "lr": "float",
@@ -149,13 +152,13 @@ def test_unfitting_values_are_refused_by_name(params, said):
 def test_params_file_that_is_no_mapping(project, params, said):
     Path("p.yaml").write_bytes(params if isinstance(params, bytes) else params.encode())
     with pytest.raises(VddError, match=r"^p\.yaml") as error:
-        runner.read_params(Path("p.yaml"))
+        parameter_files.read_params(Path("p.yaml"))
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
 def test_empty_params_file_gives_no_parameters(project):
     Path("p.yaml").write_text("# all defaults\n")
-    assert runner.read_params(Path("p.yaml")) == {}
+    assert parameter_files.read_params(Path("p.yaml")) == {}
 
 
 def test_bad_inputs_are_one_line_and_leave_nothing(project):

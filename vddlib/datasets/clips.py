@@ -1,5 +1,6 @@
 """Clips: what students see of a dataset. The clip drawn for an epoch is a function of (seed, epoch, index)."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vddlib.core import files
+from vddlib.core import cache, files
 from vddlib.core.errors import VddError
+from vddlib.core.progress import with_progress
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.geometry import Geometry
@@ -46,6 +48,17 @@ class Clips(torch.utils.data.Dataset):
     def bytes_video(self) -> int:
         """Size of the video files, in bytes."""
         return sum(self._entries[i].path.stat().st_size for i in self._index)
+
+    @property
+    def bytes_stream(self) -> int:
+        """Size of the video streams in these files, without containers and sound, in bytes; read once, then cached."""
+
+        def measure(folder: Path) -> None:
+            paths = with_progress([self.path(i) for i in range(len(self))], f"{self.dataset}: measuring streams")
+            files.write_json(folder / "bytes.json", sum(map(video.stream_bytes, paths)))
+
+        key = {"dataset": self.fingerprint, "part": self.part, "videos": files.digest(self._index.tolist())}
+        return json.loads((cache.get("stream_bytes", key, measure) / "bytes.json").read_text())
 
     def name(self, i: int) -> str:
         """The name of video `i`."""
@@ -129,6 +142,12 @@ class Clips(torch.utils.data.Dataset):
         """The same clips, restricted to `indices`; each video keeps the draws it has in the whole."""
         part, indices = self._copy(), torch.as_tensor(indices)
         part._index, part.labels = self._index[indices.numpy()], self.labels[indices]
+        return part
+
+    def standardised_as(self, other: "Clips") -> "Clips":
+        """The same clips under the mean and std of `other`: those of the real training clips, for a generated pool."""
+        part = self._copy()
+        part.mean, part.std = other.mean, other.std
         return part
 
     def still(self) -> "Clips":

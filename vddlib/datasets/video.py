@@ -190,6 +190,21 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
     return buffer.getvalue()
 
 
+def stream_bytes(source: bytes | Path) -> int:
+    """Bytes of the video stream of a file (a path, or its bytes): its packets, without the container around them.
+
+    At small sizes a container outweighs its stream: that of a blank 8-frame clip takes about 1.6 kB. Raises BrokenVideo.
+    """
+    import av
+
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+            return sum(packet.size for packet in container.demux(video=0))
+    except (OSError, av.FFmpegError, IndexError) as error:
+        name = "a stored video" if isinstance(source, bytes) else source
+        raise BrokenVideo(f"{name}: not a readable video ({_first_line(error)})") from None
+
+
 def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -> Path:
     """Write frames ``uint8 [T, H, W, 3]`` as an MP4 (see `encode_bytes`), whole or not at all."""
     path = Path(path)

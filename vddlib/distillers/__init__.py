@@ -1,4 +1,11 @@
-"""Distillers by name. Each is one small file; `build` makes one from plain parameters."""
+"""Distillers by name, found in the files of this package: `build` makes one from plain parameters.
+
+A method of your own is one file in `selection/` or `matching/` with a class that has a `name`; what can be stored is a file
+in `stored/` with a `Storage` that has a `suffix`. Nothing lists them: they are here once the file is.
+"""
+
+import importlib
+import pkgutil
 
 from vddlib.core.errors import unknown
 from vddlib.distillers.base import Distiller
@@ -11,27 +18,53 @@ from vddlib.distillers.matching.frepo import FRePo
 from vddlib.distillers.matching.mtt import MTT
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.matching.tsgf import TSGF
-from vddlib.distillers.optdistill import Mosaics, OptDistill
+from vddlib.distillers.optdistill import OptDistill
 from vddlib.distillers.selection.herding import Herding
 from vddlib.distillers.selection.kcenter import KCenter
 from vddlib.distillers.selection.random import Random
 from vddlib.distillers.selection.selector import Selector
 from vddlib.distillers.stored.clips import StoredClips
-from vddlib.distillers.stored.pixels import Pixels, Stills
+from vddlib.distillers.stored.contract import Content, Storage
+from vddlib.distillers.stored.mosaics import Mosaics
+from vddlib.distillers.stored.pixels import FreePixels, Pixels, StillImages, Stills
 
 __all__ = [
-    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "DistilledSet", "Distiller", "FRePo", "Full", "FullSet", "Herding", "KCenter",
-    "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "Selector", "StaticDC", "Stills", "StoredClips", "build", "relabel",
-    "static_memory",
+    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "Content", "DistilledSet", "Distiller", "FRePo", "FreePixels", "Full", "FullSet",
+    "Herding", "KCenter", "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "Selector", "StaticDC", "StillImages",
+    "Stills", "Storage", "StoredClips", "build", "relabel", "static_memory",
 ]  # fmt: skip
 
-DISTILLERS: dict[str, type[Distiller]] = {
-    kind.method: kind for kind in (Full, Random, Herding, KCenter, DM, DC, StaticDC, MTT, FRePo, TSGF, OptDistill)
-}
+
+def _found() -> dict[str, type[Distiller]]:
+    """Every distiller in the files of this package, by name."""
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        importlib.import_module(module.name)
+    kinds, found = [Distiller], {}
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if "name" in vars(kind) and kind.__module__.startswith(f"{__name__}."):
+            # Of a class and its parts that share a name (TSGF, and Recovery of one batch) the most derived is meant.
+            found[kind.name] = (
+                kind if kind.name not in found or issubclass(kind, found[kind.name]) else found[kind.name]
+            )
+    return found
+
+
+DISTILLERS: dict[str, type[Distiller]] = _found()
 
 
 def build(method: str, **params) -> Distiller:
-    """The distiller `method` with hyper-parameters `params`. Raises VddError for an unknown method or parameter."""
-    if method not in DISTILLERS:
+    """The distiller `method` with hyper-parameters `params`; `dm+vdsd` is `dm` over the storage `vdsd`.
+
+    `stored`, where it is given, holds that storage's own hyper-parameters. Raises VddError for an unknown method, storage
+    or parameter.
+    """
+    name, _, suffix = method.partition("+")
+    if name not in DISTILLERS:
         raise unknown("method", method, DISTILLERS)
-    return DISTILLERS[method](**params)
+    if suffix:
+        if suffix not in Storage.registry or not issubclass(DISTILLERS[name], Optimised):
+            raise unknown("method", method, [*DISTILLERS, *(f"dm+{known}" for known in Storage.registry)])
+        params["stored"] = Storage.registry[suffix](**params.get("stored", {}))
+    return DISTILLERS[name](**params)

@@ -18,7 +18,7 @@ class Distiller(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    method: ClassVar[str]
+    name: ClassVar[str]  # in `DISTILLERS`, records and results/methods.py
 
     def __init__(self, **params):
         try:
@@ -27,7 +27,12 @@ class Distiller(BaseModel):
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"])) or "parameters"
             known = ", ".join(type(self).model_fields) or "none"
-            raise VddError(f"{self.method}: {name}: {first['msg'].lower()} (hyper-parameters: {known})") from None
+            raise VddError(f"{self.name}: {name}: {first['msg'].lower()} (hyper-parameters: {known})") from None
+
+    @property
+    def method(self) -> str:
+        """What records call it: the name, and what is stored where that is no free pixels (`dm+vdsd`)."""
+        return self.name
 
     def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
         """A set of `ipc` clips per class made from `train`."""

@@ -1,6 +1,6 @@
 """DistilledSet: what a distiller stores, its labels, how clips are drawn from it, and how many bytes that takes.
 
-What is stored is a *parameterisation*, an ``nn.Module`` that turns indices into clips: real clips (`StoredClips`), free
+What is stored is a *content*, an ``nn.Module`` that turns indices into clips (see `stored.contract`): real clips, free
 pixels, static and dynamic memories, feature pools. Students, protocols and tables see the DistilledSet alone.
 """
 
@@ -15,22 +15,22 @@ from torch import Tensor, nn
 
 from vddlib.core import files, seeding
 from vddlib.core.errors import VddError
-from vddlib.datasets.clips import to_pixels
-from vddlib.datasets.video import encode, encode_bytes
-from vddlib.distillers.stored.clips import StoredClips
-from vddlib.distillers.stored.contract import PARAMETERISATIONS, VIDEO_FPS, VIDEO_QUALITY
+from vddlib.datasets.video import encode
+from vddlib.distillers.stored.contract import VIDEO_FPS, VIDEO_QUALITY, Content, Sizes, content_of
+
+BYTES = ("bytes_float32", "bytes_uint8", "bytes_video", "bytes_stream")
 
 
 class DistilledSet:
     """A small set of clips with labels.
 
-    `content`: the parameterisation; `labels` ``int64 [N]``: the class of each clip; `targets`: what students learn,
-    `labels` themselves or ``float32 [N, C]``; `card`: method, ipc, seed, parameters and costs, as plain JSON.
+    `content`: what is stored; `labels` ``int64 [N]``: the class of each clip; `targets`: what students learn, `labels`
+    themselves or ``float32 [N, C]``; `card`: method, ipc, seed, parameters and costs, as plain JSON.
     """
 
     def __init__(
         self,
-        content: nn.Module,
+        content: Content,
         labels: Tensor,
         classes: tuple[str, ...],
         card: dict[str, Any],
@@ -46,7 +46,7 @@ class DistilledSet:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        return f"DistilledSet({self.card.get('method')}, {len(self)} clips, {self.bytes_uint8 / 1e3:.0f} kB as uint8)"
+        return f"DistilledSet({self.card.get('method')}, {len(self)} clips of {len(self.classes)} classes)"
 
     def with_targets(self, targets: Tensor, **facts: Any) -> "DistilledSet":
         """The same clips with other labels for students (``float32 [N, C]``, or `labels`); `facts` join the card."""
@@ -58,9 +58,8 @@ class DistilledSet:
 
         `flip` is for real videos, which are redrawn every epoch; stored clips change by a protocol's augmentation only.
         """
-        return self.content(torch.as_tensor(indices), seeding.generator("distilled", seed, epoch)), self.targets[
-            indices
-        ]
+        stream = seeding.generator("distilled", seed, epoch)
+        return self.content(torch.as_tensor(indices), stream), self.targets[indices]
 
     def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """All clips ``float32 [N, 3, T, H, W]`` and their targets, drawn once."""
@@ -70,7 +69,7 @@ class DistilledSet:
 
     @torch.no_grad()
     def logits(self, model: nn.Module, draws: int = 1, at_once: int = 64) -> Tensor:
-        """What `model` says of every clip, ``float32 [draws, N, C]`` on the CPU; clips that are drawn are drawn so often."""
+        """What `model` says of every clip, ``float32 [draws, N, C]`` on the CPU; random content is drawn `draws` times."""
         model = model.eval()
         device, parts = next(model.parameters()).device, torch.arange(len(self)).split(at_once)
         return torch.stack(
@@ -83,51 +82,54 @@ class DistilledSet:
     @cached_property
     def pixels(self) -> np.ndarray:
         """The clips as a person sees them, ``uint8 [N, T, H, W, 3]`` (one draw)."""
-        if isinstance(self.content, StoredClips):
-            return self.content.frames.cpu().numpy()
-        return to_pixels(self.draw()[0], self.content.mean.cpu(), self.content.std.cpu())
+        return self.content.pixels(seeding.generator("distilled", 0, 0))
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """Bytes of the content, without labels."""
+        return self.content.sizes()
 
     @property
-    def _label_values(self) -> int:
-        return self.targets.numel() if self.targets.is_floating_point() else 0
+    def bytes_labels(self) -> int:
+        """Soft labels, four bytes a value; hard ones are free: clips are sorted by class."""
+        return 4 * self.targets.numel() if self.targets.is_floating_point() else 0
 
     @property
     def bytes_float32(self) -> int:
-        """Everything stored, four bytes a value; soft labels included."""
-        return 4 * (self.content.values + self._label_values)
+        """Everything stored, four bytes a value; soft labels included, here and below."""
+        return self.sizes.float32 + self.bytes_labels
 
     @property
     def bytes_uint8(self) -> int:
-        """Pixels at one byte a value; soft labels at four."""
-        return self.content.values + 4 * self._label_values
+        """Pixels at one byte a value; memories and networks at their own width."""
+        return self.sizes.uint8 + self.bytes_labels
 
-    @cached_property
+    @property
+    def bytes_stream(self) -> int:
+        """Pixels as H.264 streams (CRF 23, 8 fps, where a method does not store videos of its own), the rest as it is."""
+        return self.sizes.stream + self.bytes_labels
+
+    @property
     def bytes_video(self) -> int:
-        """Every clip as an H.264 file of its own (CRF 23, 8 fps), summed; soft labels at four bytes a value.
-
-        A parameterisation that stores encoded videos says itself what they take.
-        """
-        if isinstance(there := getattr(self.content, "bytes_video", None), int):
-            return there + 4 * self._label_values
-        return sum(len(encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY)) for clip in self.pixels) + 4 * self._label_values
+        """As `bytes_stream`, and the MP4 container of every file, which at small sizes is most of it."""
+        return self.bytes_stream + self.sizes.container
 
     def state(self) -> dict:
         """What determines a student trained on this set, for cache keys."""
-        tensors = {**self.content.state_dict(), "targets": self.targets, "labels": self.labels}
+        tensors = {**self.content.state(), "targets": self.targets, "labels": self.labels}
         hashes = {name: files.hash_array(tensor.cpu().numpy()) for name, tensor in sorted(tensors.items())}
-        drawing = {"draws": self.content.code} if hasattr(self.content, "code") else {}
-        return {"kind": _kind(self.content), "tensors": hashes, **drawing}
+        return {"kind": self.content.kind, "tensors": hashes, "draws": self.content.code}
 
     def save(self, folder: Path, previews: bool = True) -> Path:
         """Write ``tensors.safetensors``, ``card.json`` and, with `previews`, an MP4 per clip."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"content.{name}": tensor for name, tensor in self.content.state_dict().items()}
+        tensors = {f"content.{name}": tensor for name, tensor in self.content.state().items()}
         tensors |= {"labels": self.labels, "targets": self.targets.clone()}
         files.write_tensors(folder / "tensors.safetensors", tensors)
-        bytes_ = {name: getattr(self, name) for name in ("bytes_float32", "bytes_uint8", "bytes_video")}
-        card = {**self.card, **bytes_, "kind": _kind(self.content), "classes": self.classes, "clips": len(self)}
-        files.write_json(folder / "card.json", card)
+        facts = {"kind": self.content.kind, "classes": self.classes, "clips": len(self)}
+        sizes = {name: getattr(self, name) for name in BYTES}
+        files.write_json(folder / "card.json", {**self.card, **sizes, **facts})
         if previews:
             for i, clip in enumerate(self.pixels):
                 encode(folder / f"{i:04d}_{self.classes[self.labels[i]]}.mp4", clip, VIDEO_FPS, VIDEO_QUALITY)
@@ -143,12 +145,8 @@ class DistilledSet:
         try:
             card = json.loads((folder / "card.json").read_text())
             tensors = load_file(folder / "tensors.safetensors")
-            content = {k.removeprefix("content."): v for k, v in tensors.items() if k.startswith("content.")}
-            module = PARAMETERISATIONS[card["kind"]](**content)
-            return cls(module, tensors["labels"], tuple(card["classes"]), card, tensors["targets"])
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            state = {k.removeprefix("content."): v for k, v in tensors.items() if k.startswith("content.")}
+            content = content_of(card["kind"], state)
+            return cls(content, tensors["labels"], tuple(card["classes"]), card, tensors["targets"])
+        except (OSError, ValueError, KeyError, SafetensorError, VddError) as error:
             raise VddError(f"{folder}: no whole distilled set there ({type(error).__name__}: {error})") from None
-
-
-def _kind(content: nn.Module) -> str:
-    return next(name for name, make in PARAMETERISATIONS.items() if type(content) is make)

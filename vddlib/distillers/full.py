@@ -10,6 +10,7 @@ from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.stored.contract import Sizes
 
 
 class FullSet(DistilledSet):
@@ -23,21 +24,12 @@ class FullSet(DistilledSet):
         """The clips drawn for (seed, epoch), flipped by the same draw where `flip`."""
         return self.clips.batch(indices, epoch=epoch, seed=seed, flip=flip)
 
-    @property
-    def bytes_uint8(self) -> int:
-        """One clip per video; the encoded size, `bytes_video`, is that of the whole video files."""
-        g = self.clips.geometry
-        return len(self) * g.frames * g.size * g.size * 3
-
-    @property
-    def bytes_float32(self) -> int:
-        """One clip per video, four bytes a value."""
-        return 4 * self.bytes_uint8
-
     @cached_property
-    def bytes_video(self) -> int:
-        """The video files on disk."""
-        return self.clips.bytes_video
+    def sizes(self) -> Sizes:
+        """One clip per video as float32 and uint8; as streams and files, the whole videos on disk."""
+        g, stream = self.clips.geometry, self.clips.bytes_stream
+        values = len(self) * g.frames * g.size * g.size * 3
+        return Sizes(4 * values, values, stream, self.clips.bytes_video - stream)
 
     def state(self) -> dict:
         """The clips' own state: dataset, videos, geometry."""
@@ -51,7 +43,7 @@ class FullSet(DistilledSet):
 class Full(Distiller):
     """The train split as it is."""
 
-    method: ClassVar[str] = "full"
+    name: ClassVar[str] = "full"
 
     def distill(self, train: Clips, ipc: int | None = None, seed: int = 0) -> FullSet:
         """A view of `train`; `ipc` does not apply."""

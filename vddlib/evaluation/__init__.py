@@ -1,6 +1,6 @@
 """Evaluation: a set, a protocol and real test clips become numbers."""
 
-from vddlib.evaluation.evaluate import Report, evaluate, evaluate_each, teacher_of
+from vddlib.evaluation.evaluate import Report, evaluate, evaluate_each, held_out, teacher_of
 from vddlib.evaluation.metrics import metrics, predict
 from vddlib.evaluation.protocols import PROTOCOLS, Protocol, protocol
 
@@ -10,6 +10,7 @@ __all__ = [
     "Report",
     "evaluate",
     "evaluate_each",
+    "held_out",
     "metrics",
     "predict",
     "protocol",

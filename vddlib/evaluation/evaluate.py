@@ -17,6 +17,7 @@ from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.full import FullSet
 from vddlib.evaluation.metrics import metrics, predict
 from vddlib.evaluation.protocols import Protocol, named
+from vddlib.training import augmentations
 from vddlib.training.fit import Recipe, pick_device
 from vddlib.training.networks import Network, TrainedNetwork, train_network, train_teacher
 
@@ -72,18 +73,21 @@ def evaluate(
 
     `teacher` is needed by protocols whose labels are a teacher's. `peek_every` also looks at the test set every so many
     epochs and reports the best of those looks as ``top1_best_on_test``, never as the result. Finished students come out
-    of the cache, an interrupted one is resumed. Raises VddError where the set lacks the labels the protocol asks for.
+    of the cache, an interrupted one is resumed. Raises VddError where the set lacks the labels the protocol asks for, or
+    its classes are not the test set's in the same order.
     """
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     place = pick_device(device)
     network = network or Network(name=chosen.student)
+    _check_classes(distilled, test)
     _check_labels(distilled, chosen, teacher)
+    augmentation = augmentations.where_mirroring_is(test.mirrors, chosen.augmentation)
     rows, logits, students = [], [], []
     draws = {"test": test.state(), "passes": chosen.test_passes, "redraw": chosen.test_redraw}
     for seed in range(chosen.seeds) if seeds is None else seeds:
         student = train_network(
             distilled, network, chosen.recipe, seed=seed, device=place,
-            flip=chosen.real_flip and isinstance(distilled, FullSet), augmentation=chosen.augmentation,
+            flip=chosen.real_flip and isinstance(distilled, FullSet), augmentation=augmentation,
             teacher=teacher if chosen.labels == "teacher" else None,
             look=lambda model: _look(model, test, chosen, place)[0], look_every=peek_every, looks_at=draws,
             geometry=test.geometry,
@@ -117,6 +121,17 @@ def _look(model: nn.Module, test: Clips, chosen: Protocol, device: torch.device)
         logits = predict(model, test, epoch=number if chosen.test_redraw else None, device=device)
         passes.append(metrics(logits, test.labels))
     return {name: sum(p[name] for p in passes) / len(passes) for name in passes[0]}, logits
+
+
+def _check_classes(distilled: DistilledSet, test: Clips) -> None:
+    """Labels are places in the list of classes: in another order they would name other classes."""
+    if distilled.classes == tuple(test.classes):
+        return
+    method = distilled.card.get("method", "this set")
+    if set(distilled.classes) == set(test.classes):
+        raise VddError(f"{method} and {test.dataset} have the same classes in another order; distil it again for these")
+    strange = sorted(set(distilled.classes) ^ set(test.classes))[0]
+    raise VddError(f"{method} and {test.dataset} do not have the same classes, first {strange!r}")
 
 
 def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: TrainedNetwork | None) -> None:
@@ -153,13 +168,14 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> d
         "bytes_float32": distilled.bytes_float32,
         "bytes_uint8": distilled.bytes_uint8,
         "bytes_video": distilled.bytes_video,
+        "bytes_stream": distilled.bytes_stream,
         "dataset_sha256": test.fingerprint,
         **student.made,
         "lr": chosen.recipe.lr,
         "batch_size": chosen.recipe.batch_size,
         "train_top1": student.log.accuracy[-1],
         **{name: card["params"][name] for name in ("iterations", "lr_pixels") if name in card.get("params", {})},
-        **({"scorer": card["scorer"]} if "scorer" in card else {}),
+        **{name: card[name] for name in ("scorer", "moved") if name in card},
     }
 
 

@@ -18,12 +18,20 @@ STUDENTS = {
 }  # fmt: skip
 
 METRICS = ["top1", "top5", "auc", "f1"]  # percent
-COSTS = ["distill_seconds", "train_seconds", "peak_memory_mb", "bytes_float32", "bytes_uint8", "bytes_video"]
+COSTS = [
+    "distill_seconds",
+    "train_seconds",
+    "peak_memory_mb",
+    "bytes_float32",
+    "bytes_uint8",
+    "bytes_video",
+    "bytes_stream",
+]
 ORIGIN = ["device", "commit", "params_sha256", "lock_sha256", "dataset_sha256"]
 SETTING = ["method", "dataset", "ipc", "protocol", "student", "teacher", "frames", "size", "epochs"]
 COLUMNS = [*SETTING, "seed", *METRICS, *COSTS, *ORIGIN]
 EXTRA_KEYS = ["variant", "subset"]  # optional columns that tell two rows apart, as SETTING and seed do
-INTEGERS = ["ipc", "frames", "size", "epochs", "seed", "bytes_float32", "bytes_uint8", "bytes_video"]
+INTEGERS = ["ipc", "frames", "size", "epochs", "seed", "bytes_float32", "bytes_uint8", "bytes_video", "bytes_stream"]
 TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_KEYS]
 
 
@@ -83,7 +91,8 @@ class Row(BaseModel):
     peak_memory_mb: Amount = None
     bytes_float32: Count = None
     bytes_uint8: Count = None
-    bytes_video: Count = None
+    bytes_video: Count = None  # H.264 streams with their containers
+    bytes_stream: Count = None  # without
     device: Text = None
     commit: Text = None
     params_sha256: Text = None

@@ -133,6 +133,11 @@ AWAITED = {"temporal_crop": "IDTD"}
 Named = str | tuple[str, dict]
 
 
+def where_mirroring_is(allowed: bool, names: tuple[Named, ...]) -> tuple[Named, ...]:
+    """The augmentations for a dataset: `flip` is left out where a mirrored clip is of another class (SSv2's left, right)."""
+    return names if allowed else tuple(name for name in names if (name if isinstance(name, str) else name[0]) != "flip")
+
+
 def compose(names: tuple[Named, ...]) -> Augmentation | None:
     """The named augmentations one after another, an entry being a name or (name, options); None for none.
 

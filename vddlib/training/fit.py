@@ -183,9 +183,8 @@ def fit(
             model.train()
         if not math.isfinite(log.loss[-1]):
             log.diverged_at = epoch + 1
-            say(
-                f"{what}: diverged in epoch {epoch + 1} (loss {log.loss[-1]}) at lr {recipe.learning_rate(epoch):g}; try a lower rate"
-            )
+            where = f"epoch {epoch + 1} (loss {log.loss[-1]}) at learning rate {recipe.learning_rate(epoch):g}"
+            say(f"{what}: diverged in {where}; try a lower one")
         log.seconds = earlier + time.monotonic() - started
         if checkpoint is not None and time.monotonic() - saved > checkpoint_seconds and epoch + 1 < recipe.epochs:
             saved = time.monotonic()

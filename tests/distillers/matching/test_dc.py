@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vddlib.distillers.matching.dc import GradientMatching, gradient_distance
+from vddlib.distillers.matching.dc import DCOptions, GradientMatching, gradient_distance
 from vddlib.distillers.stored.pixels import Pixels
 from vddlib.training.networks import Network
 
@@ -17,7 +17,7 @@ IMAGE = Network(name="convnet", options={"width": 4, "depth": 2})
 
 def matching(train, network=SMALL, **options):
     options = {"batch_real": 4, "outer": 1, "inner": 1, "lr_network": 0.01, "still": network is IMAGE, **options}
-    return GradientMatching(train, LABELS, network, 0, torch.device("cpu"), **options)
+    return GradientMatching(train, LABELS, network, 0, torch.device("cpu"), DCOptions(**options))
 
 
 def images(pixels):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vddlib.distillers.matching.dm import DistributionMatching
+from vddlib.distillers.matching.dm import DistributionMatching, DMOptions
 from vddlib.distillers.matching.objective import class_means
 from vddlib.training.networks import Network
 
@@ -14,9 +14,8 @@ SMALL = Network(options={"depth": 1, "widths": (8,)})
 
 
 def matching(train, clips_at_once=512, network=SMALL):
-    return DistributionMatching(
-        train, LABELS, network, 0, torch.device("cpu"), batch_real=4, clips_at_once=clips_at_once
-    )
+    options = DMOptions(batch_real=4, clips_at_once=clips_at_once)
+    return DistributionMatching(train, LABELS, network, 0, torch.device("cpu"), options)
 
 
 @given(st.integers(0, 1000), st.integers(1, 12), st.integers(1, 5))

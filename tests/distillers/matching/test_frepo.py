@@ -14,12 +14,14 @@ from vddlib.core.errors import VddError
 from vddlib.distillers import DistilledSet, Random
 from vddlib.distillers.matching.frepo import (
     FeatureRegression,
+    FRePoOptions,
     centred,
     label_margin,
     regress,
     scaled,
     with_scaled_labels,
 )
+from vddlib.distillers.matching.objective import Draw
 from vddlib.evaluation import evaluate, protocol
 from vddlib.training.networks import Network
 
@@ -29,7 +31,7 @@ SMALL = Network(options={"depth": 1, "widths": (8,)})
 
 def regression(train, **options):
     options = {"batch_real": 3, "pool": 2, "max_updates": 4, "lr_network": 1e-2, "lr_labels": 0.1, **options}
-    return FeatureRegression(train, LABELS, SMALL, 0, torch.device("cpu"), ridge=1e-3, **options)
+    return FeatureRegression(train, LABELS, SMALL, 0, torch.device("cpu"), FRePoOptions(ridge=1e-3, **options))
 
 
 def frepo(**params):
@@ -100,7 +102,7 @@ def test_networks_of_the_pool_move_after_the_clips_only(tiny, pixels, step, clos
     for one, kept in zip(objective.pool, before, strict=True):
         assert all(p.grad is None for p in one["model"].parameters())
         assert all(torch.equal(w, kept[k]) for k, w in one["model"].state_dict().items())
-    objective.after(lambda indices: pixels(indices, None), 3)
+    objective.after(Draw(pixels, 0, 3), 3)
     for number, (one, kept) in enumerate(zip(objective.pool, before, strict=True)):
         moved = {k: w - kept[k] for k, w in one["model"].state_dict().items()}
         assert all(p.grad is None for p in one["model"].parameters())
@@ -123,7 +125,7 @@ def test_the_pool_starts_at_staggered_ages_and_renews_itself(tiny, pixels):
     assert min(chosen.count(place) for place in range(3)) > 40
     ages, generations = [0, 2, 4], [0, 0, 0]
     for iteration, place in enumerate(chosen[:24]):
-        objective.after(lambda indices: pixels(indices, None), iteration)
+        objective.after(Draw(pixels, 0, 3), iteration)
         ages[place] += 1
         if ages[place] == 6:
             ages[place], generations[place] = 0, generations[place] + 1

@@ -11,7 +11,9 @@ from vddlib.core import cache, seeding
 from vddlib.core.errors import VddError
 from vddlib.distillers.matching import experts as making
 from vddlib.distillers.matching.experts import Experts, trajectories
-from vddlib.distillers.matching.mtt import TrajectoryMatching
+from vddlib.distillers.matching.mtt import MTTOptions, TrajectoryMatching
+from vddlib.distillers.matching.objective import Draw
+from vddlib.distillers.stored.pixels import Pixels
 from vddlib.models import count_parameters
 from vddlib.training.networks import Network
 
@@ -25,7 +27,14 @@ FEW = Experts(count=2, batch_size=6, lr=0.02)
 def matching(train, network=SMALL, experts=None, **options):
     options = {"max_start_epoch": 2, "expert_epochs": 1, "syn_steps": 4, "batch_syn": 4, **options}
     options = {"lr_student": 0.05, "lr_lr": 1e-3, **options}
-    return TrajectoryMatching(train, LABELS, network, 0, CPU, experts=experts, **options)
+    return TrajectoryMatching(train, LABELS, network, 0, CPU, MTTOptions(**options), experts=experts)
+
+
+def unrolled(objective, start, target, clips, iteration):
+    """(loss, its gradient in the clips, its gradient in the learning rate) of free pixels."""
+    content = Pixels(clips, torch.zeros(3), torch.ones(3))
+    loss, in_rate = objective.unroll(start.clone(), target, Draw(content, 0, iteration), iteration)
+    return loss, content.clips.grad, in_rate
 
 
 def flat(train, network, seed):
@@ -60,7 +69,7 @@ def naive(objective, start, target, clips, rate, iteration):
 def test_the_step_by_step_gradient_is_that_of_the_whole_graph(tiny, pixels, close, network, options):
     train, _ = tiny
     objective, (start, target) = matching(train, network, **options), ends(train, network)
-    loss, in_clips, in_rate = objective.unroll(start.clone(), target, pixels.clips.detach(), 3)
+    loss, in_clips, in_rate = unrolled(objective, start, target, pixels.clips, 3)
     clips, rate = pixels.clips.detach().clone().requires_grad_(), torch.tensor(0.05, requires_grad=True)
     whole = naive(objective, start, target, clips, rate, 3)
     whole.backward()
@@ -74,14 +83,14 @@ def test_the_gradient_is_the_limit_of_differences(tiny, dropout):
     train, network = tiny[0], Network(options={"depth": 1, "widths": (2,), "dropout": dropout})
     objective = matching(train, network, syn_steps=3)
     objective.model.double()
-    objective.rate.data = objective.rate.data.double()
+    objective.student_lr.data = objective.student_lr.data.double()
     g = torch.Generator().manual_seed(0)
     clips, direction = (torch.randn(6, 3, 8, 32, 32, generator=g, dtype=torch.float64) for _ in range(2))
     start, target = (weights.double() for weights in ends(train, network))
 
     def unroll(clips, rate=0.05):
-        objective.rate.data.fill_(rate)
-        return objective.unroll(start.clone(), target, clips, 0)
+        objective.student_lr.data.fill_(rate)
+        return unrolled(objective, start, target, clips, 0)
 
     def slope(up, down, eps):
         return ((up[0] - down[0]) / (2 * eps)).item()
@@ -112,13 +121,14 @@ def test_a_step_compares_with_an_expert_and_learns_the_rate(tiny, pixels, step, 
     values, gradient = step(objective, pixels, 5)
     expert, epoch = objective.choice(5)
     start, target = (objective.experts.weights(expert, e) for e in (epoch, epoch + 1))
-    loss, in_clips, in_rate = objective.unroll(start, target, pixels.clips.detach(), 5)
+    loss, in_clips, in_rate = unrolled(objective, start, target, pixels.clips, 5)
     assert torch.equal(values["loss"], loss) and torch.equal(gradient, in_clips)
-    assert torch.equal(objective.rate.grad, in_rate) and objective.groups()[0]["params"] == [objective.rate]
+    assert torch.equal(objective.student_lr.grad, in_rate)
+    assert objective.groups()[0]["params"] == [objective.student_lr]
     assert all(p.grad is None for p in objective.model.parameters())
-    objective.rate.data.fill_(-1)
+    objective.student_lr.data.fill_(-1)
     objective.after(None, 5)
-    assert objective.rate.item() == pytest.approx(0.001)
+    assert objective.student_lr.item() == pytest.approx(0.001)
 
 
 def test_every_expert_is_used_and_every_start(tiny):
@@ -137,7 +147,7 @@ def mtt(network=SMALL, **params):
 
 def test_the_card_tells_how_experts_were_used(tiny):
     distiller = mtt(iterations=6)
-    card, rates = distiller.distill(tiny[0], 1).card, distiller.history(tiny[0], 1).values["rate"]
+    card, rates = distiller.distill(tiny[0], 1).card, distiller.history(tiny[0], 1).values["student_lr"]
     assert card["experts_used"] == [3, 3] and card["bytes_experts"] > 0
     assert card["distill_seconds"] > card["experts_seconds"] > 0  # training them counts
     assert rates[0] == pytest.approx(0.01) and len({*rates, card["student_lr"]}) == 7

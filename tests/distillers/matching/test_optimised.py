@@ -10,13 +10,11 @@ import time
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tests.conftest import ROOT
 from vddlib import distillers
-from vddlib.core import cache
 from vddlib.core.errors import VddError
-from vddlib.distillers import DM, DistilledSet, Pixels, Random
+from vddlib.distillers import Random
 from vddlib.distillers.matching.dc import GradientMatching
 from vddlib.distillers.matching.dm import DistributionMatching
 from vddlib.distillers.matching.frepo import FeatureRegression
@@ -32,7 +30,7 @@ METHODS = {
     "dc": (GradientMatching, {"batch_real": 2, "schedule": "cosine"}),
     "static_dc": (GradientMatching, {"batch_real": 3, "network": IMAGE}),
     "static_dc, outer 2": (GradientMatching, {"batch_real": 3, "network": IMAGE, "outer": 2, "inner": 2}),
-    "static_dc, outer 9": (GradientMatching, {"batch_real": 3, "network": IMAGE, "outer": 9, "init": "noise"}),
+    "static_dc, outer 9": (GradientMatching, {"batch_real": 3, "network": IMAGE, "outer": 9, "stored": {"init": "noise"}}),
     "mtt": (TrajectoryMatching, {
         "experts": {"count": 2, "batch_size": 9}, "max_start_epoch": 2, "syn_steps": 2, "lr_pixels": 100,
     }),
@@ -74,7 +72,7 @@ def test_same_seed_same_bits(tiny, tmp_path, monkeypatch, name):
     made = []
     for folder, seed in (("a", 0), ("b", 0), ("b", 1)):
         monkeypatch.setenv("VDD_CACHE", str(tmp_path / folder))
-        made.append(bits(build(name, init="noise").folder(tiny[0], 2, seed)))
+        made.append(bits(build(name, stored={"init": "noise"}).folder(tiny[0], 2, seed)))
     assert made[0] == made[1]
     assert made[0][0]["tensors.safetensors"] != made[2][0]["tensors.safetensors"]
     assert made[0][0]["losses"] != made[2][0]["losses"]
@@ -169,14 +167,16 @@ def test_history_has_a_loss_per_iteration_and_pictures_from_first_to_last(tiny, 
 
 @pytest.mark.parametrize(("name", "lr_pixels"), [("dm", 1), ("dc", 10), ("mtt", 100), ("frepo", 0.1)])
 def test_the_loss_falls(tiny, name, lr_pixels):
-    losses = build(name, iterations=20, init="noise", lr_pixels=lr_pixels).history(tiny[0], 2).values["loss"]
+    losses = (
+        build(name, iterations=20, stored={"init": "noise"}, lr_pixels=lr_pixels).history(tiny[0], 2).values["loss"]
+    )
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
 
 def test_bad_input(tiny):
     train, _ = tiny
     with pytest.raises(VddError, match="ipc 7 is larger than the class Red of tiny, which has 6"):
-        build("dm", init="noise").distill(train, 7)
+        build("dm", stored={"init": "noise"}).distill(train, 7)
     with pytest.raises(VddError, match=r"dm IPC 1 .* no longer finite at iteration \d; lower lr_pixels, now 1e\+30"):
         build("dm", lr_pixels=1e30).distill(train, 1)
     with pytest.raises(VddError, match="dm: lr_pixels: input should be greater than 0"):
@@ -217,73 +217,3 @@ def test_still_real_clips_are_one_frame_each(tiny):
     assert still.shape == (18, 3, 1, 32, 32) and torch.equal(still, RealClips(train, 6, 0, CPU, still=True)(5)[0])
     same = (still == whole).flatten(3).all(3).all(1)
     assert same.any(1).all() and len(set(same.int().argmax(1).tolist())) > 3
-
-
-class Shared(nn.Module):
-    """One clip per class and a little of its own for each, shown at a random brightness."""
-
-    def __init__(self, train):
-        super().__init__()
-        g = torch.Generator().manual_seed(0)
-        self.base = nn.Parameter(torch.randn(3, 3, 8, 32, 32, generator=g))
-        self.own = nn.Parameter(0.1 * torch.randn(6, 3, 1, 32, 32, generator=g))
-        self.register_buffer("mean", train.mean.clone())
-        self.register_buffer("std", train.std.clone())
-
-    def __len__(self):
-        return len(LABELS)
-
-    def forward(self, indices, generator):
-        brightness = 0.5 + torch.rand(len(indices), 1, 1, 1, 1, generator=generator)
-        return brightness * self.base[LABELS[indices]] + self.own[indices]
-
-
-@pytest.mark.parametrize("name", ["dm", "dc", "mtt", "frepo"])
-def test_every_objective_reaches_through_any_parameterisation(tiny, name):
-    objective = build(name).objective(tiny[0], LABELS, 0, CPU)
-
-    def gradients(seed):
-        content, stream = Shared(tiny[0]), torch.Generator().manual_seed(seed)
-        loss = objective.step(lambda indices: content(indices, stream), 0)["loss"]
-        return [loss, content.base.grad, content.own.grad]
-
-    first = gradients(0)
-    assert all(g.isfinite().all() and g.flatten(1).norm(dim=1).min() > 0 for g in first[1:])
-    assert all(torch.equal(a, b) for a, b in zip(first, gradients(0), strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(first, gradients(1), strict=True))
-
-
-def test_distribution_matching_through_a_shared_clip_is_the_chain_rule(tiny, close):
-    objective, content = build("dm").objective(tiny[0], LABELS, 0, CPU), Shared(tiny[0])
-    loss = objective.step(lambda indices: content(indices, torch.Generator().manual_seed(3)), 4)["loss"]
-    network, (real, labels) = objective.fresh(4), objective.real(4)
-    brightness = 0.5 + torch.rand(6, 1, 1, 1, 1, generator=torch.Generator().manual_seed(3))
-    base, own = content.base.detach().requires_grad_(), content.own.detach().requires_grad_()
-    naive = 0
-    for label in range(3):
-        clips = [brightness[i] * base[label] + own[i] for i in (2 * label, 2 * label + 1)]
-        made = sum(network.embed(clip[None])[0] for clip in clips) / 2
-        naive = naive + (network.embed(real[labels == label]).mean(0).detach() - made).square().sum()
-    naive.backward()
-    assert close(loss, naive) and close(content.base.grad, base.grad) and close(content.own.grad, own.grad)
-
-
-class SharedDM(DM):
-    """DM over `Shared`, kept as the clips of one draw."""
-
-    def content(self, train, ipc, seed):
-        return Shared(train)
-
-    def finished(self, content, train):
-        drawn = content(torch.arange(len(content)), torch.Generator().manual_seed(0))
-        return Pixels(drawn, content.mean, content.std)
-
-
-def test_another_parameterisation_is_one_method_away(tiny, tmp_path, monkeypatch):
-    distiller = SharedDM(network=SMALL, batch_real=3, iterations=3, lr_pixels=3)
-    made = distiller.distill(tiny[0], 2)
-    assert isinstance(made, DistilledSet) and made.pixels.shape == (6, 8, 32, 32, 3)
-    assert not np.array_equal(*distiller.history(tiny[0], 2).snapshots[[0, -1]])
-    assert len(list((cache.folder() / "distilled").glob("[!.]*"))) == 1
-    monkeypatch.setenv("VDD_CACHE", str(tmp_path))
-    assert distiller.distill(tiny[0], 2).state() == made.state()

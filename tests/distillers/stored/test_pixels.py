@@ -97,5 +97,5 @@ def test_bad_input(tiny):
         static_dc().distill(train, 7)
     with pytest.raises(VddError, match="at least 1"):
         static_dc().distill(train, 0)
-    with pytest.raises(VddError, match="static_dc: init: input should be 'real' or 'noise'"):
-        static_dc(init="rael")
+    with pytest.raises(VddError, match="static_dc: stored: value error, init: input should be 'real' or 'noise'"):
+        static_dc(stored={"init": "rael"})

@@ -4,18 +4,18 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 from torch import Tensor, nn
 
 from vddlib.core import seeding
 from vddlib.core.errors import VddError
 from vddlib.core.measure import stage
-from vddlib.datasets.clips import Clips
 from vddlib.distillers.distilled import DistilledSet
-from vddlib.distillers.matching.objective import Draw, Objective
+from vddlib.distillers.matching.objective import Draw, Objective, Options
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.matching.real_clips import RealClips
-from vddlib.distillers.stored.pixels import Pixels, Stills, initial
+from vddlib.distillers.stored.contract import Storage
+from vddlib.distillers.stored.pixels import StillImages, Stills
 from vddlib.training.networks import Network
 
 
@@ -33,6 +33,16 @@ def gradient_distance(real: list[Tensor], synthetic: list[Tensor]) -> Tensor:
     return total
 
 
+class DCOptions(Options):
+    """Hyper-parameters of gradient matching."""
+
+    batch_real: int = Field(64, ge=1, description="real clips per class and iteration")
+    outer: int = Field(1, ge=1, description="iterations that share one network")
+    inner: int = Field(1, ge=1, description="passes of that network over the distilled clips between iterations")
+    lr_network: float = Field(0.01, gt=0, description="learning rate of the network in those")
+    still: bool = Field(False, description="match single random frames of real clips, with an image network")
+
+
 class GradientMatching(Objective):
     """The gradient that the distilled clips of a class give a network is to point where real clips' gradient does.
 
@@ -41,24 +51,18 @@ class GradientMatching(Objective):
     """
 
     seed_name: ClassVar[str] = "GradientMatching"
+    Options = DCOptions
+    options: DCOptions
 
-    def setup(
-        self,
-        *,
-        batch_real: int,
-        outer: int,
-        inner: int,
-        lr_network: float,
-        still: bool,
-    ) -> None:
-        """The options of the loss, as in the distiller's fields."""
-        self.outer, self.inner, self.lr_network = outer, inner, lr_network
-        self.real = RealClips(self.train, batch_real, self.seed, self.device, classes_at_once=1, still=still)
+    def setup(self) -> None:
+        """Real clips (or single frames), class by class; the first network is drawn by the first iteration."""
+        o = self.options
+        self.real = RealClips(self.train, o.batch_real, self.seed, self.device, classes_at_once=1, still=o.still)
         self.model: nn.Module | None = None
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
         """The loss, summed over classes, and its gradients in what was drawn; the network keeps none."""
-        if iteration % self.outer == 0 or self.model is None:
+        if iteration % self.options.outer == 0 or self.model is None:
             self.model = self.begin(iteration)
         total = torch.zeros((), device=self.device)
         for label in range(len(self.train.classes)):
@@ -82,20 +86,20 @@ class GradientMatching(Objective):
 
     def begin(self, iteration: int) -> nn.Module:
         """A random network, without dropout: its noise is not what is to be matched."""
-        model = self.fresh(iteration - iteration % self.outer).train()
+        model = self.fresh(iteration - iteration % self.options.outer).train()
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.eval()
-        self.updates = torch.optim.SGD(model.parameters(), self.lr_network, momentum=0.5)
+        self.updates = torch.optim.SGD(model.parameters(), self.options.lr_network, momentum=0.5)
         return model
 
     def after(self, draw: Draw, iteration: int) -> None:
         """`inner` steps of the network on the distilled clips, unless a new network comes next."""
-        if (iteration + 1) % self.outer == 0:
+        if (iteration + 1) % self.options.outer == 0:
             return
         with torch.no_grad():
             clips = draw(self.everything)
-        for turn in range(self.inner):
+        for turn in range(self.options.inner):
             order = torch.randperm(len(clips), generator=seeding.generator("inner", self.seed, iteration, turn))
             for some in order.to(self.device).split(256):
                 self.updates.zero_grad(set_to_none=True)
@@ -105,7 +109,7 @@ class GradientMatching(Objective):
 
     def state_dict(self) -> dict[str, Any]:
         """The network on its way, where more than one iteration shares it."""
-        if self.outer == 1 or self.model is None:
+        if self.options.outer == 1 or self.model is None:
             return {}
         return {"model": self.model.state_dict(), "updates": self.updates.state_dict()}
 
@@ -117,25 +121,14 @@ class GradientMatching(Objective):
             self.updates.load_state_dict(state["updates"])
 
 
-class DC(Optimised):
+class DC(Optimised, DCOptions):
     """Gradient matching on whole clips. IPC 1 and 5: `outer` 1; IPC 10: `outer` 10, `inner` 50 (public code)."""
 
-    method: ClassVar[str] = "dc"
+    name: ClassVar[str] = "dc"
+    fitted_to = GradientMatching
 
     iterations: int = Field(1000, ge=1, description="updates of the distilled clips")
     lr_pixels: float = Field(0.1, gt=0, description="learning rate of the clips")
-    batch_real: int = Field(64, ge=1, description="real clips per class and iteration")
-    outer: int = Field(1, ge=1, description="iterations that share one network")
-    inner: int = Field(1, ge=1, description="passes of that network over the distilled clips between iterations")
-    lr_network: float = Field(0.01, gt=0, description="learning rate of the network in those")
-    still: ClassVar[bool] = False
-
-    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
-        """Gradient matching."""
-        return GradientMatching(
-            train, labels, self.network, seed, device, batch_real=self.batch_real, outer=self.outer, inner=self.inner,
-            lr_network=self.lr_network, still=self.still,
-        )  # fmt: skip
 
 
 class StaticDC(DC):
@@ -144,20 +137,11 @@ class StaticDC(DC):
     The images are also VDSD's static memory (see `static_memory`).
     """
 
-    method: ClassVar[str] = "static_dc"
-    still: ClassVar[bool] = True
+    name: ClassVar[str] = "static_dc"
 
+    still: bool = Field(True, description="match single random frames of real clips, with an image network")
+    stored: SerializeAsAny[Storage] = Field(StillImages(), description="one image per clip")
     network: Network = Field(Network(name="convnet"), description="architecture that the frames are fitted with")
-
-    def content(self, train: Clips, ipc: int, seed: int) -> nn.Module:
-        """One image per clip: a random frame of the clip that `random` keeps, or noise."""
-        clips = initial(train, ipc, seed, self.init)
-        frame = torch.randint(clips.shape[2], (len(clips),), generator=seeding.generator("still", seed))
-        return Pixels(clips[torch.arange(len(clips)), :, frame].unsqueeze(2), train.mean, train.std)
-
-    def finished(self, content: nn.Module, train: Clips) -> nn.Module:
-        """The images, shown as clips."""
-        return Stills(content.clips.data, content.mean, content.std, train.geometry.frames)
 
 
 def static_memory(distilled: DistilledSet) -> Tensor:

@@ -7,10 +7,16 @@ from pydantic import Field
 from torch import Tensor
 
 from vddlib.core.measure import stage
-from vddlib.datasets.clips import Clips
-from vddlib.distillers.matching.objective import Draw, Objective, class_means
+from vddlib.distillers.matching.objective import Draw, Objective, Options, class_means
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.matching.real_clips import RealClips
+
+
+class DMOptions(Options):
+    """Hyper-parameters of distribution matching."""
+
+    batch_real: int = Field(64, ge=1, description="real clips per class and iteration")
+    clips_at_once: int = Field(512, ge=1, description="clips in one forward pass, a bound on memory")
 
 
 class DistributionMatching(Objective):
@@ -22,19 +28,21 @@ class DistributionMatching(Objective):
     """
 
     seed_name: ClassVar[str] = "DistributionMatching"
+    Options = DMOptions
+    options: DMOptions
 
-    def setup(self, *, batch_real: int, clips_at_once: int) -> None:
-        """The options of the loss, as in the distiller's fields."""
-        self.clips_at_once, self.classes = clips_at_once, len(self.train.classes)
-        at_once = max(1, clips_at_once // batch_real)
-        self.real = RealClips(self.train, batch_real, self.seed, self.device, classes_at_once=at_once)
+    def setup(self) -> None:
+        """Real clips, in chunks of classes that fit into one forward pass."""
+        o, self.classes = self.options, len(self.train.classes)
+        at_once = max(1, o.clips_at_once // o.batch_real)
+        self.real = RealClips(self.train, o.batch_real, self.seed, self.device, classes_at_once=at_once)
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
         """The loss and, in what was drawn, its gradients; the network gets none."""
         network = self.fresh(iteration).requires_grad_(False)
         wanted = self.real_means(network, iteration)
         total = torch.zeros((), device=self.device)
-        at_once = max(1, self.clips_at_once * self.classes // len(self.labels))
+        at_once = max(1, self.options.clips_at_once * self.classes // len(self.labels))
         for first in range(0, self.classes, at_once):
             chunk = torch.nonzero((self.labels >= first) & (self.labels < first + at_once)).flatten()
             with stage("synthetic"):
@@ -56,20 +64,13 @@ class DistributionMatching(Objective):
         return torch.cat(means)
 
 
-class DM(Optimised):
+class DM(Optimised, DMOptions):
     """Clips whose mean embedding is that of the class, whatever the network.
 
     Defaults are VDSD's: 5000 iterations, 64 real clips per class, SGD with momentum 0.5, rate 30 (MiniUCF, IPC 1).
     """
 
-    method: ClassVar[str] = "dm"
+    name: ClassVar[str] = "dm"
+    fitted_to = DistributionMatching
 
     lr_pixels: float = Field(30.0, gt=0, description="learning rate of the clips")
-    batch_real: int = Field(64, ge=1, description="real clips per class and iteration")
-    clips_at_once: int = Field(512, ge=1, description="clips in one forward pass, a bound on memory")
-
-    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
-        """Distribution matching."""
-        return DistributionMatching(
-            train, labels, self.network, seed, device, batch_real=self.batch_real, clips_at_once=self.clips_at_once
-        )

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from vddlib.core import seeding
 from vddlib.core.measure import stage
-from vddlib.datasets.clips import Clips
 from vddlib.distillers.distilled import DistilledSet
-from vddlib.distillers.matching.objective import Draw, Objective
+from vddlib.distillers.matching.objective import Draw, Objective, Options
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.matching.real_clips import RealClips
 
@@ -50,6 +49,17 @@ def label_margin(targets: Tensor) -> Tensor:
     return -(top[:, 0] - top[:, 1]).clamp(max=1 / targets.shape[1]).mean()
 
 
+class FRePoOptions(Options):
+    """Hyper-parameters of feature regression."""
+
+    lr_labels: float = Field(1e-3, ge=0, description="learning rate of the labels")
+    batch_real: int = Field(10, ge=1, description="real clips per class and iteration (512 in all, MiniUCF)")
+    pool: int = Field(10, ge=1, description="networks in the pool")
+    max_updates: int = Field(100, ge=1, description="updates after which a network of the pool begins afresh")
+    lr_network: float = Field(1e-4, gt=0, description="learning rate of the networks in the pool")
+    ridge: float = Field(1e-6, ge=0, description="of the regression, relative to the kernel's mean diagonal")
+
+
 class FeatureRegression(Objective):
     """A ridge regression on the features of the distilled clips is to predict real clips' labels (eq. 4 of the paper).
 
@@ -59,30 +69,22 @@ class FeatureRegression(Objective):
     """
 
     seed_name: ClassVar[str] = "FeatureRegression"
+    Options = FRePoOptions
+    options: FRePoOptions
 
-    def setup(
-        self,
-        *,
-        batch_real: int,
-        pool: int,
-        max_updates: int,
-        lr_network: float,
-        lr_labels: float,
-        ridge: float,
-    ) -> None:
-        """The options of the loss, as in the distiller's fields."""
-        self.classes, self.max_updates, self.lr_network = len(self.train.classes), max_updates, lr_network
-        self.lr_labels, self.ridge = lr_labels, ridge
+    def setup(self) -> None:
+        """Labels to learn, real clips, and the pool at staggered ages."""
+        o, self.classes = self.options, len(self.train.classes)
         self.targets = nn.Parameter(scaled(self.labels, self.classes))
-        self.real = RealClips(self.train, batch_real, self.seed, self.device)
-        self.pool = [self.member(place, 0) for place in range(pool)]
-        for place, one in enumerate(self.pool):
-            one["age"] = max_updates * place // pool
+        self.real = RealClips(self.train, o.batch_real, self.seed, self.device)
+        self.pool = [self.member(place, 0) for place in range(o.pool)]
+        for place, member in enumerate(self.pool):
+            member["age"] = o.max_updates * place // o.pool
 
     def member(self, place: int, generation: int) -> dict[str, Any]:
         """A new network for a place in the pool."""
         model = self.fresh(place, generation)
-        adam = torch.optim.Adam(model.parameters(), self.lr_network)
+        adam = torch.optim.Adam(model.parameters(), self.options.lr_network)
         return {"model": model, "adam": adam, "age": 0, "generation": generation}
 
     def chosen(self, iteration: int) -> int:
@@ -97,7 +99,7 @@ class FeatureRegression(Objective):
             features = model.embed(clips)
         with stage("synthetic"):
             support = model.embed(draw(self.everything))
-            predicted = regress(features, support, self.targets, self.ridge)
+            predicted = regress(features, support, self.targets, self.options.ridge)
             error = (predicted - centred(labels, self.classes)).square().sum(1).mean()
             margin = label_margin(self.targets)
             (error + margin).backward()
@@ -119,12 +121,12 @@ class FeatureRegression(Objective):
             one["adam"].step()
             one["adam"].zero_grad(set_to_none=True)
         one["age"] += 1
-        if one["age"] >= self.max_updates:
+        if one["age"] >= self.options.max_updates:
             self.pool[place] = self.member(place, one["generation"] + 1)
 
     def groups(self) -> list[dict[str, Any]]:
         """Labels are learned."""
-        return [{"params": [self.targets], "lr": self.lr_labels}]
+        return [{"params": [self.targets], "lr": self.options.lr_labels}]
 
     def state_dict(self) -> dict[str, Any]:
         """Labels, and every network of the pool with its optimiser and age."""
@@ -140,29 +142,17 @@ class FeatureRegression(Objective):
             one["age"], one["generation"] = kept["age"], kept["generation"]
 
 
-class FRePo(Optimised):
+class FRePo(Optimised, FRePoOptions):
     """Clips and labels on whose features a ridge regression predicts the real data; for protocol A'.
 
-    A pool of 10 networks, each new after 100 updates, ridge 1e-6, Adam (public code; its rate for videos is not known).
-    The public code warms the rate of the pool's networks up and lets it fall again; here it is constant.
+    A pool of 10 networks, each new after 100 updates, ridge 1e-6, Adam (public code; its learning rate for videos is not
+    known). The public code warms the learning rate of the pool's networks up and lets it fall again; here it is constant.
     """
 
-    method: ClassVar[str] = "frepo"
+    name: ClassVar[str] = "frepo"
+    fitted_to = FeatureRegression
 
     iterations: int = Field(10000, ge=1, description="updates of the distilled clips")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="what updates clips and labels")
     schedule: Literal["constant", "cosine"] = Field("cosine", description="'cosine' ends at a tenth of the rates")
     lr_pixels: float = Field(1e-3, gt=0, description="learning rate of the clips")
-    lr_labels: float = Field(1e-3, ge=0, description="learning rate of the labels")
-    batch_real: int = Field(10, ge=1, description="real clips per class and iteration (512 in all, MiniUCF)")
-    pool: int = Field(10, ge=1, description="networks in the pool")
-    max_updates: int = Field(100, ge=1, description="updates after which a network of the pool begins afresh")
-    lr_network: float = Field(1e-4, gt=0, description="learning rate of the networks in the pool")
-    ridge: float = Field(1e-6, ge=0, description="of the regression, relative to the kernel's mean diagonal")
-
-    def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
-        """Feature regression."""
-        return FeatureRegression(
-            train, labels, self.network, seed, device, batch_real=self.batch_real, pool=self.pool,
-            max_updates=self.max_updates, lr_network=self.lr_network, lr_labels=self.lr_labels, ridge=self.ridge,
-        )  # fmt: skip

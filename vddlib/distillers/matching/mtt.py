@@ -14,8 +14,44 @@ from vddlib.core.errors import VddError
 from vddlib.core.measure import stage
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.matching.experts import Experts, Trajectories, trajectories
-from vddlib.distillers.matching.objective import Draw, Objective
+from vddlib.distillers.matching.objective import Draw, Objective, Options
 from vddlib.distillers.matching.optimised import Optimised
+
+
+class MTTOptions(Options):
+    """Hyper-parameters of trajectory matching."""
+
+    max_start_epoch: int = Field(10, ge=1, description="students start where an expert was before this epoch")
+    expert_epochs: int = Field(1, ge=1, description="epochs of the expert that the student is to make up for")
+    syn_steps: int = Field(10, ge=1, description="steps of the student")
+    batch_syn: int = Field(256, ge=1, description="distilled clips per step")
+    lr_student: float = Field(0.01, gt=0, description="the student's learning rate at the beginning; it is learned")
+    lr_lr: float = Field(1e-5, ge=0, description="learning rate of that learning rate")
+
+
+class ClipGradients:
+    """Gradients in the clips of several student steps, given back to the content.
+
+    Content without chance draws the same clips at every step: their gradients are summed and go back once. Random content
+    gets the gradient of every step's own draw.
+    """
+
+    def __init__(self, draw: Draw):
+        self.draw, self.total = draw, None
+
+    def add(self, batch: Tensor, drawn: Tensor, gradient: Tensor, factor: float) -> None:
+        """Take `factor` times the ``gradient [n, 3, T, H, W]`` in what was ``drawn`` for ``batch int64 [n]``."""
+        if self.draw.random:
+            drawn.backward(factor * gradient)
+            return
+        if self.total is None:
+            self.total = gradient.new_zeros(len(self.draw.content), *gradient.shape[1:])
+        self.total.index_add_(0, batch, gradient, alpha=factor)
+
+    def backward(self, everything: Tensor) -> None:
+        """Send what was summed back to the content, whose clips are ``everything int64 [N]``."""
+        if self.total is not None:
+            self.draw(everything).backward(self.total)
 
 
 class TrajectoryMatching(Objective):
@@ -30,86 +66,81 @@ class TrajectoryMatching(Objective):
     """
 
     seed_name: ClassVar[str] = "TrajectoryMatching"
+    Options = MTTOptions
+    options: MTTOptions
 
-    def setup(
-        self,
-        *,
-        experts: Trajectories,
-        max_start_epoch: int,
-        expert_epochs: int,
-        syn_steps: int,
-        batch_syn: int,
-        lr_student: float,
-        lr_lr: float,
-    ) -> None:
-        """The options of the loss, as in the distiller's fields."""
-        self.experts, self.max_start_epoch, self.expert_epochs = experts, max_start_epoch, expert_epochs
-        self.syn_steps, self.batch_syn, self.lr_lr = syn_steps, batch_syn, lr_lr
-        self.rate = nn.Parameter(torch.tensor(lr_student, device=self.device))
+    def setup(self, *, experts: Trajectories) -> None:
+        """The student's learning rate, the network whose weights are unrolled, and the experts' trajectories."""
+        self.experts = experts
+        self.student_lr = nn.Parameter(torch.tensor(self.options.lr_student, device=self.device))
         self.model = self.fresh("shape").train()
         self.used: dict[int, int] = {}
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
-        """The loss, and its gradients in what was drawn and in the student's rate."""
+        """The loss, and its gradients in what was drawn and in the student's learning rate."""
         with stage("data"):
             expert, epoch = self.choice(iteration)
             start = self.experts.weights(expert, epoch).to(self.device)
-            target = self.experts.weights(expert, epoch + self.expert_epochs).to(self.device)
+            target = self.experts.weights(expert, epoch + self.options.expert_epochs).to(self.device)
         self.used[expert] = self.used.get(expert, 0) + 1
         with stage("synthetic"):
-            drawn = draw(self.everything)
-            loss, clips, rate = self.unroll(start, target, drawn.detach(), iteration)
-            drawn.backward(clips)
-            self.rate.grad = rate
-        return {"loss": loss, "rate": self.rate.detach().clone()}
+            loss, self.student_lr.grad = self.unroll(start, target, draw, iteration)
+        return {"loss": loss, "student_lr": self.student_lr.detach().clone()}
 
     def choice(self, iteration: int) -> tuple[int, int]:
         """(expert, start epoch) of an iteration. Experts take turns in an order shuffled anew each round."""
         count = len(self.experts)
         turn, place = divmod(iteration, count)
         order = torch.randperm(count, generator=seeding.generator("experts", self.seed, turn))
-        start = torch.randint(self.max_start_epoch, (), generator=seeding.generator("start", self.seed, iteration))
+        start = torch.randint(
+            self.options.max_start_epoch, (), generator=seeding.generator("start", self.seed, iteration)
+        )
         return int(order[place]), int(start)
 
     def batches(self, iteration: int) -> list[Tensor]:
         """Distilled clips of every student step: passes over all of them, `batch_syn` at a time, shuffled."""
         count = len(self.labels)
-        passes = math.ceil(self.syn_steps * min(self.batch_syn, count) / count) + 1
+        passes = math.ceil(self.options.syn_steps * min(self.options.batch_syn, count) / count) + 1
         streams = (seeding.generator("student", self.seed, iteration, turn) for turn in range(passes))
-        parts = [part for s in streams for part in torch.randperm(count, generator=s).split(self.batch_syn)]
-        return [part.to(self.device) for part in parts[: self.syn_steps]]
+        parts = [part for s in streams for part in torch.randperm(count, generator=s).split(self.options.batch_syn)]
+        return [part.to(self.device) for part in parts[: self.options.syn_steps]]
 
-    def unroll(self, start: Tensor, target: Tensor, clips: Tensor, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(loss, its gradient in ``clips [N, 3, T, H, W]``, its gradient in the rate), from weights ``start [P]``.
+    def unroll(self, start: Tensor, target: Tensor, draw: Draw, iteration: int) -> tuple[Tensor, Tensor]:
+        """(loss, its gradient in the learning rate), from weights ``start [P]``; gradients in the clips are left there.
 
         Forward: theta_{i+1} = theta_i - rate * g_i. Backward, with a_i the loss's gradient in theta_i:
         a_i = a_{i+1} - rate * (dg_i/dtheta_i)' a_{i+1}, and likewise for the clips; the rate gets -g_i' a_{i+1}.
+        Every student step has a draw of its own, the same in both directions.
         """
-        rate, batches = self.rate.detach(), self.batches(iteration)
+        rate, batches = self.student_lr.detach(), self.batches(iteration)
         path = [start.detach()]
-        for number, some in enumerate(batches):
+        for step, batch in enumerate(batches):
+            with torch.no_grad():
+                clips = draw(batch, step)
             leaf = path[-1].detach().requires_grad_()
-            path.append(path[-1] - rate * self.gradient(leaf, clips[some], some, iteration, number))
+            path.append(path[-1] - rate * self.gradient(leaf, clips, batch, iteration, step))
         scale = (start - target).square().sum()
         loss = (path[-1] - target).square().sum() / scale
         adjoint = 2 * (path[-1] - target) / scale
-        in_clips, in_rate = torch.zeros_like(clips), torch.zeros_like(rate)
-        for number, some in reversed(list(enumerate(batches))):
-            weights, mine = path[number].requires_grad_(), clips[some].requires_grad_()
-            gradient = self.gradient(weights, mine, some, iteration, number, create_graph=True)
+        in_clips, in_rate = ClipGradients(draw), torch.zeros_like(rate)
+        for step, batch in reversed(list(enumerate(batches))):
+            drawn = draw(batch, step)
+            weights, clips = path[step].requires_grad_(), drawn.detach().requires_grad_()
+            gradient = self.gradient(weights, clips, batch, iteration, step, create_graph=True)
             in_rate -= (gradient.detach() * adjoint).sum()
-            back, in_mine = torch.autograd.grad(gradient, (weights, mine), adjoint)
-            in_clips.index_add_(0, some, in_mine, alpha=-float(rate))
+            back, in_batch = torch.autograd.grad(gradient, (weights, clips), adjoint)
+            in_clips.add(batch, drawn, in_batch, -float(rate))
             adjoint = adjoint - rate * back
-        return loss, in_clips, in_rate
+        in_clips.backward(self.everything)
+        return loss, in_rate
 
     def gradient(
-        self, weights: Tensor, clips: Tensor, some: Tensor, iteration: int, number: int, create_graph: bool = False
+        self, weights: Tensor, clips: Tensor, batch: Tensor, iteration: int, step: int, create_graph: bool = False
     ) -> Tensor:
         """``float32 [P]``: the cross-entropy's gradient in the flat weights; dropout is the step's own, both times."""
-        with seeding.forked("unroll", self.seed, iteration, number, device=self.device):
+        with seeding.forked("unroll", self.seed, iteration, step, device=self.device):
             logits = functional_call(self.model, self.named(weights), (clips,))
-        loss = F.cross_entropy(logits, self.labels[some])
+        loss = F.cross_entropy(logits, self.labels[batch])
         return torch.autograd.grad(loss, weights, create_graph=create_graph)[0]
 
     def named(self, weights: Tensor) -> dict[str, Tensor]:
@@ -121,50 +152,45 @@ class TrajectoryMatching(Objective):
         return {name: w.contiguous(memory_format=last) if w.ndim == 5 else w for name, w in shaped.items()}
 
     def after(self, draw: Draw, iteration: int) -> None:
-        """The rate stays at or above 0.001, as in the public code."""
+        """The learning rate stays at or above 0.001, as in the public code."""
         with torch.no_grad():
-            self.rate.clamp_(min=0.001)
+            self.student_lr.clamp_(min=0.001)
 
     def groups(self) -> list[dict[str, Any]]:
-        """The student's rate is learned."""
-        return [{"params": [self.rate], "lr": self.lr_lr}]
+        """The student's learning rate is learned."""
+        return [{"params": [self.student_lr], "lr": self.options.lr_lr}]
 
     def state_dict(self) -> dict[str, Any]:
-        """The rate, and how often each expert was used."""
-        return {"rate": self.rate.detach(), "used": self.used}
+        """The learning rate, and how often each expert was used."""
+        return {"student_lr": self.student_lr.detach(), "used": self.used}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with them."""
-        self.rate.data.copy_(state["rate"])
+        self.student_lr.data.copy_(state["student_lr"])
         self.used = dict(state["used"])
 
     def facts(self) -> dict[str, Any]:
-        """The learned rate, what the experts weigh, how often each was used."""
+        """The learned learning rate, what the experts weigh, how often each was used."""
         used = [self.used.get(expert, 0) for expert in range(len(self.experts))]
         size, seconds = self.experts.bytes, self.experts.seconds
         return {
-            "student_lr": self.rate.item(), "bytes_experts": size, "experts_seconds": seconds, "experts_used": used,
+            "student_lr": self.student_lr.item(), "bytes_experts": size, "experts_seconds": seconds, "experts_used": used,
         }  # fmt: skip
 
 
-class MTT(Optimised):
+class MTT(Optimised, MTTOptions):
     """Clips that train a student along the way of experts trained on all real clips.
 
     Defaults are VDSD's: 30 experts, 8000 iterations of 10 student steps, SGD with momentum 0.5, rate 1e5.
     """
 
-    method: ClassVar[str] = "mtt"
+    name: ClassVar[str] = "mtt"
+    fitted_to = TrajectoryMatching
     code: ClassVar[tuple[str, ...]] = ("vddlib.distillers.matching.experts",)
 
     iterations: int = Field(8000, ge=1, description="updates of the distilled clips")
     lr_pixels: float = Field(1e5, gt=0, description="learning rate of the clips")
     experts: Experts = Field(default_factory=Experts, description="how the experts are made")
-    max_start_epoch: int = Field(10, ge=1, description="students start where an expert was before this epoch")
-    expert_epochs: int = Field(1, ge=1, description="epochs of the expert that the student is to make up for")
-    syn_steps: int = Field(10, ge=1, description="steps of the student")
-    batch_syn: int = Field(256, ge=1, description="distilled clips per step")
-    lr_student: float = Field(0.01, gt=0, description="the student's rate at the beginning; it is learned")
-    lr_lr: float = Field(1e-5, ge=0, description="learning rate of that rate")
     expert_workers: int = Field(0, ge=0, exclude=True, description="experts trained at once; 0: as many as fit")
 
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
@@ -173,10 +199,6 @@ class MTT(Optimised):
             raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
         epochs = self.max_start_epoch - 1 + self.expert_epochs
         paths = trajectories(train, self.network, self.experts, epochs, device=device, workers=self.expert_workers)
-        made = TrajectoryMatching(
-            train, labels, self.network, seed, device, experts=paths, max_start_epoch=self.max_start_epoch,
-            expert_epochs=self.expert_epochs, syn_steps=self.syn_steps, batch_syn=self.batch_syn,
-            lr_student=self.lr_student, lr_lr=self.lr_lr,
-        )  # fmt: skip
-        made.prepared = paths.seconds
-        return made
+        objective = TrajectoryMatching(train, labels, self.network, seed, device, self.options(), experts=paths)
+        objective.prepared = paths.seconds
+        return objective

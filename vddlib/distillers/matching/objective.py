@@ -1,36 +1,72 @@
-"""What a parameterisation is fitted to."""
+"""What a content is fitted to."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from vddlib.core import seeding
 from vddlib.datasets.clips import Clips
+from vddlib.distillers.stored.contract import Content
 from vddlib.training.networks import Network
 
-Draw = Callable[[Tensor], Tensor]
+
+class Options(BaseModel):
+    """Hyper-parameters of an objective, declared once: a distiller has them among its fields, its objective as `options`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Draw:
+    """Clips of a content for one iteration: ``draw(indices)`` gives ``float32 [n, 3, T, H, W]`` that carry gradients.
+
+    The same indices give the same clips however often they are asked for, and in whatever company; another `step` draws
+    anew (MTT's inner steps). `random` says whether steps differ at all.
+    """
+
+    def __init__(self, content: Content, seed: int, iteration: int):
+        self.content, self.key = content, ("draw", seed, iteration)
+
+    @property
+    def random(self) -> bool:
+        """Whether two steps may draw different clips."""
+        return self.content.random
+
+    def __call__(self, indices: Tensor, step: int = 0) -> Tensor:
+        """Clips of ``indices int64 [n]``."""
+        return self.content(indices, seeding.generator(*self.key, step))
 
 
 class Objective:
-    """A loss over drawn clips, whatever parameterisation they come from.
+    """A loss over drawn clips, whatever content they come from.
 
     `labels` ``int64 [N]`` are the classes of the distilled clips, class after class; `targets` what students will learn:
-    `labels` themselves, or ``float32 [N, C]`` where the objective learns them. Further arguments go to `setup`.
+    `labels` themselves, or ``float32 [N, C]`` where the objective learns them. `options` are its hyper-parameters, `parts`
+    what else one kind of objective needs (experts, a teacher); both go to `setup`.
     """
 
+    Options: ClassVar[type[Options]] = Options
     seed_name: ClassVar[str]  # names the seeds of its networks: a new name would draw other networks
     prepared: float = 0.0  # seconds that networks trained beforehand took, now or when they went into the cache
 
-    def __init__(self, train: Clips, labels: Tensor, network: Network, seed: int, device: torch.device, **options: Any):
-        self.train, self.network, self.seed, self.device = train, network, seed, device
+    def __init__(
+        self,
+        train: Clips,
+        labels: Tensor,
+        network: Network,
+        seed: int,
+        device: torch.device,
+        options: Options,
+        **parts: Any,
+    ):
+        self.train, self.network, self.seed, self.device, self.options = train, network, seed, device, options
         self.labels = labels.to(device)
         self.targets: Tensor = self.labels
-        self.setup(**options)
+        self.setup(**parts)
 
     def setup(self) -> None:
-        """Take the options that one kind of objective has; the rest is there already."""
+        """Get ready for the first iteration; the fields above are there already."""
 
     @property
     def everything(self) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator
+from torch import Tensor
 
 from vddlib.core import cache, files, seeding
 from vddlib.core.errors import VddError
@@ -19,8 +19,9 @@ from vddlib.core.progress import say, with_progress
 from vddlib.datasets.clips import Clips, to_pixels
 from vddlib.distillers.base import Distiller, check_ipc
 from vddlib.distillers.distilled import DistilledSet
-from vddlib.distillers.matching.objective import Objective
-from vddlib.distillers.stored.pixels import Pixels, initial
+from vddlib.distillers.matching.objective import Draw, Objective, Options
+from vddlib.distillers.stored.contract import Content, Storage
+from vddlib.distillers.stored.pixels import FreePixels
 from vddlib.training.fit import pick_device
 from vddlib.training.networks import Network, conditions
 
@@ -51,52 +52,70 @@ class History:
 
 
 class Optimised(Distiller):
-    """Base of DM, DC, MTT and FRePo: free pixels by default, any parameterisation by overriding `content`."""
+    """Base of DM, DC, MTT, FRePo and TSGF: what is `stored`, fitted to one objective.
 
+    A subclass names its `fitted_to`, and inherits that objective's options as fields besides these.
+    """
+
+    fitted_to: ClassVar[type[Objective]]
     code: ClassVar[tuple[str, ...]] = ()  # modules the result depends on, besides those of the class and its bases
 
+    stored: SerializeAsAny[Storage] = Field(FreePixels(), description="what is stored: free pixels, or memories")
     iterations: int = Field(5000, ge=1, description="updates of the distilled clips")
-    init: Literal["real", "noise"] = Field("real", description="real clips (those `random` keeps) or Gaussian noise")
     lr_pixels: float = Field(1.0, gt=0, description="learning rate of the clips")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="what updates the clips")
     momentum: float = Field(0.5, ge=0, lt=1, description="of SGD")
     betas: tuple[float, float] = Field((0.9, 0.999), description="of Adam")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="of all rates")
-    final_lr_share: float = Field(0.1, ge=0, le=1, description="share of the rates that 'cosine' ends at")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of all learning rates")
+    final_lr_share: float = Field(0.1, ge=0, le=1, description="share of the learning rates that 'cosine' ends at")
     network: Network = Field(default_factory=Network, description="architecture that the clips are fitted with")
     device: str = Field("auto", exclude=True)
     snapshots: int = Field(5, ge=0, exclude=True, description="pictures kept on the way, besides the first")
     checkpoint_seconds: float = Field(60, ge=0, exclude=True, description="at most this much work is lost by a kill")
 
+    @field_validator("stored", mode="before")
+    @classmethod
+    def _from_mapping(cls, value: Any) -> Any:
+        """A mapping holds hyper-parameters of the storage that this method has by default."""
+        if not isinstance(value, dict):
+            return value
+        try:
+            return type(cls.model_fields["stored"].default)(**value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+
+    @property
+    def method(self) -> str:
+        """`dm`, and with a storage that has a name `dm+vdsd`."""
+        return f"{self.name}+{self.stored.suffix}" if self.stored.suffix else self.name
+
     def indices(self, train: Clips, ipc: int) -> Tensor:
         """Which clips of the set (class after class) are optimised here, ``int64 [n]``: all of them, together."""
         return torch.arange(len(train.classes) * ipc)
 
-    def content(self, train: Clips, ipc: int, seed: int) -> nn.Module:
-        """The parameterisation to optimise."""
-        return Pixels(initial(train, ipc, seed, self.init)[self.indices(train, ipc)], train.mean, train.std)
+    def content(self, train: Clips, ipc: int, seed: int) -> Content:
+        """What is optimised, as it begins."""
+        return self.stored.begin(train, ipc, self.indices(train, ipc), seed)
 
-    def constrain(self, content: nn.Module, train: Clips) -> None:
+    def constrain(self, content: Content, train: Clips) -> None:
         """What holds after every update (a range of values)."""
 
-    def finished(self, content: nn.Module, train: Clips) -> nn.Module:
-        """What is stored in the end, made from what was optimised."""
-        return content
-
-    def groups(self, content: nn.Module) -> list[dict[str, Any]]:
-        """Optimiser groups of the parameterisation."""
-        return [{"params": list(content.parameters()), "lr": self.lr_pixels}]
-
-    def updates(self, content: nn.Module, objective: Objective) -> torch.optim.Optimizer:
-        """What updates the parameterisation, and what the objective learns besides."""
-        groups = [*self.groups(content), *objective.groups()]
+    def updates(self, content: Content, objective: Objective) -> torch.optim.Optimizer:
+        """What updates the content, and what the objective learns besides."""
+        groups = [*content.groups(self.lr_pixels), *objective.groups()]
         if self.optimizer == "adam":
             return torch.optim.Adam(groups, betas=self.betas)
         return torch.optim.SGD(groups, momentum=self.momentum)
 
+    def options(self) -> Options:
+        """The hyper-parameters of the objective, out of these fields."""
+        kind = self.fitted_to.Options
+        return kind(**{name: getattr(self, name) for name in kind.model_fields})
+
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """What it is fitted to."""
-        raise NotImplementedError
+        return self.fitted_to(train, labels, self.network, seed, device, self.options())
 
     def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
         """Optimise `ipc` clips per class, or take them out of the cache; an interrupted run goes on where it was.
@@ -121,7 +140,8 @@ class Optimised(Distiller):
         """The artifact of the distilled set: tensors, card, losses and snapshots; made now where it is not there."""
         check_ipc(train, ipc)
         device = pick_device(self.device)
-        modules = {kind.__module__ for kind in type(self).__mro__ if kind.__module__.startswith("vddlib")}
+        kinds = (*type(self).__mro__, *type(self.stored).__mro__)
+        modules = {kind.__module__ for kind in kinds if kind.__module__.startswith("vddlib")}
         key = {
             "method": self.method,
             "params": self.model_dump(mode="json"),
@@ -139,10 +159,11 @@ class Optimised(Distiller):
         objective = self.objective(train, labels, seed, device)
         what = f"{self.method} IPC {ipc} seed {seed}"
         values, seconds = self._optimise(folder, content, objective, train, seed, device, what)
-        stored = self.finished(content, train).cpu()
+        stored = self.stored.finished(content, train).cpu()
         facts = {
-            "distill_seconds": seconds + objective.prepared,
+            "distill_seconds": content.prepared + objective.prepared + seconds,
             "peak_memory_mb": peak_memory_mb(device),
+            "moved": moved(self.stored.finished(self.content(train, ipc, seed), train), stored),
             **objective.facts(),
         }
         targets = objective.targets.detach().cpu()
@@ -155,7 +176,7 @@ class Optimised(Distiller):
     def _optimise(
         self,
         folder: Path,
-        content: nn.Module,
+        content: Content,
         objective: Objective,
         train: Clips,
         seed: int,
@@ -178,10 +199,11 @@ class Optimised(Distiller):
                 group["lr"] = rate * self._share(iteration)
             optimizer.zero_grad(set_to_none=True)
             with seeding.forked("iteration", self.method, seed, iteration, device=device):  # dropout in the networks
-                waiting.append(objective.step(_drawing(content, seed, iteration), iteration))
+                draw = Draw(content, seed, iteration)
+                waiting.append(objective.step(draw, iteration) | _penalty(content))
                 optimizer.step()
                 self.constrain(content, train)
-                objective.after(_drawing(content, seed, iteration), iteration)
+                objective.after(draw, iteration)
             done = iteration + 1
             due = time.monotonic() - saved > self.checkpoint_seconds
             if due or len(waiting) == 50 or done == self.iterations:
@@ -216,8 +238,8 @@ class Optimised(Distiller):
             )
 
     @torch.no_grad()
-    def _picture(self, folder: Path, content: nn.Module, train: Clips, labels: Tensor, done: int) -> None:
-        stored, classes = self.finished(content, train), labels.tolist()
+    def _picture(self, folder: Path, content: Content, train: Clips, labels: Tensor, done: int) -> None:
+        stored, classes = self.stored.finished(content, train), labels.tolist()
         first = torch.tensor([classes.index(label) for label in sorted(set(classes))[:PICTURED]])
         clips = stored(first.to(content.mean.device), seeding.generator("picture", 0))
         frames = torch.from_numpy(to_pixels(clips, train.mean, train.std))
@@ -225,9 +247,26 @@ class Optimised(Distiller):
         files.write_tensors(folder / "snapshots" / f"{done:06d}.safetensors", {"clips": frames})
 
 
-def _drawing(content: nn.Module, seed: int, iteration: int):
-    stream = seeding.generator("draw", seed, iteration)
-    return lambda indices: content(indices, stream)
+@torch.no_grad()
+def moved(before: Content, after: Content, at_once: int = 64) -> float:
+    """Mean absolute change of a pixel between two contents under the same draw, in grey levels (0 to 255)."""
+    key, scale = ("picture", 0), 255 * before.std.cpu().view(1, 3, 1, 1, 1)
+    changes = [
+        ((after(part, seeding.generator(*key)) - before(part, seeding.generator(*key))).abs() * scale)
+        .flatten(1)
+        .mean(1)
+        for part in torch.arange(len(before)).split(at_once)
+    ]
+    return float(torch.cat(changes).mean())
+
+
+def _penalty(content: Content) -> dict[str, Tensor]:
+    """Add the gradients of the content's own loss, where it has one; its value, detached."""
+    penalty = content.penalty()
+    if penalty is None:
+        return {}
+    penalty.backward()
+    return {"penalty": penalty.detach()}
 
 
 def _restore(path: Path, content, objective, optimizer, values, device) -> tuple[int, float]:

@@ -16,7 +16,7 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import check_ipc, part_of
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.labels import relabel
-from vddlib.distillers.matching.objective import Draw, Objective
+from vddlib.distillers.matching.objective import Draw, Objective, Options
 from vddlib.distillers.matching.optimised import History, Optimised
 from vddlib.distillers.stored.pixels import Pixels
 from vddlib.training import saliency
@@ -38,6 +38,26 @@ def statistics_loss(inputs: Tensor, layer: nn.Module) -> Tensor:
     return (mean - layer.running_mean).norm() + (variance - layer.running_var).norm()
 
 
+class RecoveryOptions(Options):
+    """Hyper-parameters of recovery under a mask."""
+
+    r_bn: float = Field(0.001, ge=0, description="weight of the BN statistics (TSGF, table 11)")
+    first_bn: float = Field(10.0, ge=0, description="weight of the first BN layer among them (SRe2L; 1 is eq. 5)")
+    crop: float = Field(
+        0.08, gt=0, le=1, description="least share of the area that a random resized crop keeps; 1: none"
+    )
+    mask: Literal["magnitude", "signed", "none"] = Field("magnitude", description="eq. 8; table 9's 'both'; no TSGF_O")
+    mask_on: Literal["gradient", "update"] = Field(
+        "gradient",
+        description="what the mask multiplies: the gradient (the paper's words, which Adam mostly undoes, since it divides "
+        "by the gradient's size), or the update that Adam makes of it; the same for SGD without momentum",
+    )
+    epsilon: float = Field(0.5, description="upper bound of saliency, as a share of the clip's own range")
+    window: Window = Field("linear", description="smoothing window of eq. 7")
+    length: int = Field(3, ge=1, description="its length in frames")
+    part: int = Field(0, ge=0, description="which batch is recovered")
+
+
 class StatisticsMatching(Objective):
     r"""Eq. 4 and 5: :math:`L = L_{ce} + r_{bn} \sum_l \|\mu_l - RM_l\|_2 + \|\sigma_l^2 - RV_l\|_2`, under the mask of eq. 8.
 
@@ -48,10 +68,12 @@ class StatisticsMatching(Objective):
     """
 
     seed_name: ClassVar[str] = "StatisticsMatching"
+    Options = RecoveryOptions
+    options: RecoveryOptions
 
-    def setup(self, *, teacher: nn.Module, options: "Recovery") -> None:
-        """The teacher, whose layers are listened to, and the distiller whose fields say how."""
-        self.teacher, self.options = teacher.to(self.device).eval().requires_grad_(False), options
+    def setup(self, *, teacher: nn.Module) -> None:
+        """The teacher, to whose BatchNorm layers hooks listen."""
+        self.teacher = teacher.to(self.device).eval().requires_grad_(False)
         self.layers = [m for m in teacher.modules() if isinstance(m, BatchNorm)]
         if not self.layers:
             raise VddError("tsgf aligns BatchNorm statistics, and its teacher has no BatchNorm; take minic3d_bn")
@@ -91,10 +113,11 @@ class StatisticsMatching(Objective):
         return saliency.mask(scores, saliency.threshold(scores, o.epsilon), signed=o.mask == "signed")
 
 
-class Recovery(Optimised):
+class Recovery(Optimised, RecoveryOptions):
     """One batch of TSGF's clips. Batches do not depend on each other, so they can be recovered anywhere, in any order."""
 
-    method: ClassVar[str] = "tsgf"
+    name: ClassVar[str] = "tsgf"
+    fitted_to = StatisticsMatching
     code: ClassVar[tuple[str, ...]] = ("vddlib.training.saliency",)
 
     iterations: int = Field(1000, ge=1, description="updates of the clips")
@@ -106,24 +129,9 @@ class Recovery(Optimised):
     network: Network = Field(Network(name="minic3d_bn"), description="architecture of the teacher")
     teacher_recipe: Recipe = Field(Recipe(), description="how the teacher is trained on the train split")
     teacher_seed: int = Field(0, ge=0, description="the teacher's seed; one teacher serves all sets")
-    r_bn: float = Field(0.001, ge=0, description="weight of the BN statistics (TSGF, table 11)")
-    first_bn: float = Field(10.0, ge=0, description="weight of the first BN layer among them (SRe2L; 1 is eq. 5)")
-    crop: float = Field(
-        0.08, gt=0, le=1, description="least share of the area that a random resized crop keeps; 1: none"
-    )
-    mask: Literal["magnitude", "signed", "none"] = Field("magnitude", description="eq. 8; table 9's 'both'; no TSGF_O")
-    mask_on: Literal["gradient", "update"] = Field(
-        "gradient",
-        description="what the mask multiplies: the gradient (the paper's words, which Adam mostly undoes, since it divides "
-        "by the gradient's size), or the update that Adam makes of it; the same for SGD without momentum",
-    )
-    epsilon: float = Field(0.5, description="upper bound of saliency, as a share of the clip's own range")
-    window: Window = Field("linear", description="smoothing window of eq. 7")
-    length: int = Field(3, ge=1, description="its length in frames")
     classes_at_once: int = Field(
         100, ge=1, description="most classes recovered together: the batch whose statistics are matched"
     )
-    part: int = Field(0, ge=0, description="which batch")
 
     def parts(self, train: Clips, ipc: int) -> int:
         """Number of batches: a group of classes, one clip of each, `ipc` times."""
@@ -166,7 +174,7 @@ class Recovery(Optimised):
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """Cross-entropy and BN statistics."""
         teacher = self.teacher(train).model
-        return StatisticsMatching(train, labels, self.network, seed, device, teacher=teacher, options=self)
+        return StatisticsMatching(train, labels, self.network, seed, device, self.options(), teacher=teacher)
 
 
 class TSGF(Recovery):
@@ -174,6 +182,8 @@ class TSGF(Recovery):
 
     Table 11 gives the rate and `r_bn`; what the paper leaves out is SRe2L's, or chosen on training data (notebook 11).
     """
+
+    name: ClassVar[str] = "tsgf"
 
     temperature: float = Field(20.0, gt=0, description="of the soft labels")
 
@@ -203,6 +213,7 @@ class TSGF(Recovery):
         costs: dict[str, Any] = {
             "distill_seconds": recovery + time.monotonic() - begun,
             "peak_memory_mb": max(part.card["peak_memory_mb"] for part in parts),
+            "moved": sum(part.card["moved"] * len(part) for part in parts) / sum(map(len, parts)),
         }
         made = DistilledSet(
             Pixels(clips, train.mean, train.std), labels, train.classes, self.card(train, ipc, seed, **costs)

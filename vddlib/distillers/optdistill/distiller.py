@@ -49,7 +49,7 @@ class OptDistill(Distiller):
     be fetched); yolov5su.pt is ultralytics' anchor-free YOLOv5.
     """
 
-    method: ClassVar[str] = "optdistill"
+    name: ClassVar[str] = "optdistill"
 
     detector: str = Field(
         "yolov5su.pt", description="weights for ultralytics (names or paths, the first there is), or 'motion'"

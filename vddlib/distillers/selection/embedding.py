@@ -28,7 +28,7 @@ class EmbeddingSelector(Selector):
     model: nn.Module | None = Field(None, exclude=True, description="a network to use instead, already trained")
     device: str = Field("auto", exclude=True)
 
-    def embeddings(self, train: Clips, seed: int) -> tuple[Tensor, float]:
+    def embeddings(self, train: Clips, candidates: Clips, seed: int) -> tuple[Tensor, float]:
         """``float32 [N, D]``, the flattened output of the last block for every candidate clip, and the seconds it cost:
         embedding, and training of the network whether it is done now or came out of the cache."""
         device, seconds, model = pick_device(self.device), 0.0, self.model
@@ -38,14 +38,16 @@ class EmbeddingSelector(Selector):
             if found.log.diverged_at:
                 raise VddError(
                     f"{self.method}: its embedding network diverged in epoch {found.log.diverged_at} (seed {seed}); "
-                    f"lower the rate of its recipe, now {self.recipe.lr:g}"
+                    f"lower the learning rate of its recipe, now {self.recipe.lr:g}"
                 )
         elif model is None:
             model = self.network.build(train.classes, train.geometry, seed)
         begun = time.monotonic()
-        embeddings = embed(model, train, seed=seed, device=device)
+        embeddings = embed(model, candidates, seed=seed, device=device)
         if not embeddings.isfinite().all():
-            raise VddError(f"{self.method}: the embeddings of {train.dataset} are not finite; the network has diverged")
+            raise VddError(
+                f"{self.method}: the embeddings of {candidates.dataset} are not finite; the network has diverged"
+            )
         return embeddings, seconds + time.monotonic() - begun
 
     def card(self, train: Clips, ipc: int | None, seed: int, **more: Any) -> dict[str, Any]:

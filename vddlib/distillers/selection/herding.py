@@ -13,7 +13,7 @@ class Herding(EmbeddingSelector):
     :math:`\arg\min_x \| \mu - \frac{1}{k} (\phi(x) + \sum_{j<k} \phi(x_j)) \|`.
     """
 
-    method: ClassVar[str] = "herding"
+    name: ClassVar[str] = "herding"
 
     def choose(self, embeddings: Tensor, ipc: int, generator: torch.Generator) -> Tensor:
         """Indices in the order chosen; a clip is chosen once."""

@@ -16,7 +16,7 @@ class KCenter(EmbeddingSelector):
     distances to all but the last.)
     """
 
-    method: ClassVar[str] = "kcenter"
+    name: ClassVar[str] = "kcenter"
 
     def choose(self, embeddings: Tensor, ipc: int, generator: torch.Generator) -> Tensor:
         """Indices in the order chosen."""

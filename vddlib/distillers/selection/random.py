@@ -11,7 +11,7 @@ from vddlib.distillers.selection.selector import Selector
 class Random(Selector):
     """The baseline that costs nothing."""
 
-    method: ClassVar[str] = "random"
+    name: ClassVar[str] = "random"
 
     def choose(self, embeddings: Tensor, ipc: int, generator: torch.Generator) -> Tensor:
         """The first `ipc` of a random order."""

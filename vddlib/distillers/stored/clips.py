@@ -1,32 +1,40 @@
 """Real clips kept as they are."""
 
+from typing import ClassVar
+
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vddlib.datasets.clips import standardise
-from vddlib.distillers.stored.contract import PARAMETERISATIONS
+from vddlib.distillers.stored.contract import Content
 
 
-class StoredClips(nn.Module):
-    """Clips kept as they are: ``frames uint8 [N, T, H, W, 3]``; `mean` and `std` standardise them when drawn."""
+class StoredClips(Content):
+    """Clips kept as they are: ``frames uint8 [N, T, H, W, 3]``; `mean` and `std` ``[3]`` standardise them when drawn."""
+
+    kind: ClassVar[str] = "stored"
 
     def __init__(self, frames: Tensor, mean: Tensor, std: Tensor):
-        super().__init__()
+        super().__init__(mean, std)
         self.register_buffer("frames", torch.as_tensor(frames))
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
 
     def __len__(self) -> int:
         return len(self.frames)
-
-    @property
-    def values(self) -> int:
-        """Numbers stored for the pixels (not counting the six of mean and std)."""
-        return self.frames.numel()
 
     def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Clips ``float32 [n, 3, T, H, W]``; nothing is random here."""
         return standardise(self.frames[indices], self.mean, self.std)
 
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> "StoredClips":
+        """From `frames`, `mean` and `std`."""
+        return cls(tensors["frames"], tensors["mean"], tensors["std"])
 
-PARAMETERISATIONS["stored"] = StoredClips
+    def pixels(self, generator: torch.Generator) -> np.ndarray:
+        """The frames themselves."""
+        return self.frames.cpu().numpy()
+
+    def pixel_values(self) -> int:
+        """All of them."""
+        return self.frames.numel()

@@ -1,9 +1,160 @@
-"""What a distilled set stores: the modules that turn indices into clips, by name."""
+"""What a distilled set stores: the contract of its content, and of the hyper-parameters that make one.
 
-from collections.abc import Callable
+`Storage` is plain parameters; `begin` makes a `Content`, an ``nn.Module`` that turns indices into clips. Objectives fit any
+content, so that ``DM(stored=VDSD(...))`` is the method `dm+vdsd` and no class is written for it.
+"""
 
-from torch import nn
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, model_serializer
+from torch import Tensor, nn
+
+from vddlib.core import cache
+from vddlib.core.errors import VddError
+from vddlib.datasets.clips import Clips, to_pixels
+from vddlib.datasets.video import encode_bytes, stream_bytes
 
 VIDEO_FPS, VIDEO_QUALITY = 8, 23  # H.264 yuv420p, CRF 23: the codec behind every `bytes_video`
 
-PARAMETERISATIONS: dict[str, Callable[..., nn.Module]] = {}
+
+class Sizes(NamedTuple):
+    """Bytes of what is stored, all networks and memories that drawing needs included; labels are counted elsewhere.
+
+    `float32`: four bytes a value. `uint8`: pixels at one byte, every other value at its own width. `stream`: pixels as
+    H.264 streams, every other value at its own width. `container`: what the MP4 files add to the streams.
+    """
+
+    float32: int
+    uint8: int
+    stream: int
+    container: int
+
+
+class Content(nn.Module):
+    """What a set stores; a subclass names its `kind`, keeps its tensors as parameters and buffers, and draws clips.
+
+    `mean`, `std` ``float32 [3]`` standardise pixels. `random`: whether two draws of a clip may differ. `prepared`: seconds
+    spent on it before the distillation began.
+    """
+
+    kind: ClassVar[str]
+    random: ClassVar[bool] = False
+    mean: Tensor
+    std: Tensor
+    prepared: float = 0.0
+    registry: ClassVar[dict[str, type["Content"]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kind" in vars(cls):
+            Content.registry[cls.kind] = cls
+
+    def __init__(self, mean: Tensor, std: Tensor):
+        super().__init__()
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("std", std.clone())
+
+    def __len__(self) -> int:
+        """Number of clips N."""
+        raise NotImplementedError
+
+    def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Clips ``float32 [n, 3, T, H, W]`` for ``indices int64 [n]``, standardised.
+
+        `generator` is fresh at every call. What is random is drawn for all N clips and then indexed, so that a clip's draw
+        does not depend on those it is asked for with.
+        """
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """All that has to be kept, by name; names may hold dots (``hallucinator.weight``)."""
+        return dict(self.state_dict())
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> "Content":
+        """The content whose `state` this was. Raises KeyError, RuntimeError or VddError where it cannot be."""
+        raise NotImplementedError
+
+    @property
+    def code(self) -> str:
+        """Hash of what draws the clips, for the keys of students trained on them."""
+        modules = {kind.__module__ for kind in type(self).__mro__ if kind.__module__.startswith("vddlib")}
+        return cache.code_digest(*sorted(modules))
+
+    def groups(self, lr: float) -> list[dict[str, Any]]:
+        """Optimiser groups of what is learned, at learning rate `lr` where it has no rates of its own."""
+        return [{"params": list(self.parameters()), "lr": lr}]
+
+    def penalty(self) -> Tensor | None:
+        """A loss of its own that is added to the objective's (a scalar with a graph), or None."""
+        return None
+
+    @torch.no_grad()
+    def pixels(self, generator: torch.Generator) -> np.ndarray:
+        """The clips as a person sees them, ``uint8 [N, T, H, W, 3]``, drawn once."""
+        drawn = self(torch.arange(len(self), device=self.mean.device), generator)
+        return to_pixels(drawn, self.mean.cpu(), self.std.cpu())
+
+    def pixel_values(self) -> int:
+        """How many of the stored numbers are pixels: those that one byte each would do for."""
+        raise NotImplementedError
+
+    def other_tensors(self) -> list[Tensor]:
+        """Everything else that drawing needs, but `mean` and `std`: float memories, weights of networks."""
+        return []
+
+    def files(self) -> list[bytes]:
+        """The pixels as MP4 files: by default every clip, drawn once."""
+        drawn = self.pixels(torch.Generator().manual_seed(0))
+        return [encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY) for clip in drawn]
+
+    def sizes(self) -> Sizes:
+        """What it takes to store, counted in the same ways for every method."""
+        others, files = self.other_tensors(), self.files()
+        own_width = sum(tensor.numel() * tensor.element_size() for tensor in others)
+        values, streams = self.pixel_values(), sum(map(stream_bytes, files))
+        return Sizes(
+            float32=4 * (values + sum(tensor.numel() for tensor in others)),
+            uint8=values + own_width,
+            stream=streams + own_width,
+            container=sum(map(len, files)) - streams,
+        )
+
+
+def content_of(kind: str, tensors: dict[str, Tensor]) -> Content:
+    """The content of a `kind` from its saved tensors. Raises VddError for a kind nobody knows, or where they do not fit."""
+    if kind not in Content.registry:
+        raise VddError(f"a set stores {kind!r}, and known are {', '.join(Content.registry)}")
+    try:
+        return Content.registry[kind].from_state(tensors)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]  # torch lists missing names over several lines
+        raise VddError(f"the tensors make no {kind!r} ({type(error).__name__}: {why})") from None
+
+
+class Storage(BaseModel):
+    """Hyper-parameters of what is stored. `suffix` joins the method's name (`dm` + `vdsd`); '' is for free pixels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    suffix: ClassVar[str] = ""
+    registry: ClassVar[dict[str, type["Storage"]]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        if cls.suffix:
+            Storage.registry[cls.suffix] = cls
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, handler) -> dict[str, Any]:
+        """For cards and cache keys: two storages with the same fields are not the same."""
+        return {"kind": type(self).__name__, **handler(self)}
+
+    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int) -> Content:
+        """Content for the clips ``indices int64 [n]`` of ``C * ipc``, class after class, before anything is optimised."""
+        raise NotImplementedError
+
+    def finished(self, content: Content, train: Clips) -> Content:
+        """What is stored in the end, made from what was optimised."""
+        return content

@@ -1,117 +1,116 @@
 """Mosaics as they are stored: encoded videos, drawn whole or tile by tile."""
 
 from functools import cached_property
+from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vddlib.core import cache
 from vddlib.datasets import video
 from vddlib.datasets.clips import standardise
 from vddlib.datasets.geometry import Geometry
-from vddlib.distillers.stored.contract import PARAMETERISATIONS
+from vddlib.distillers.stored.contract import Content
 
 
-class Mosaics(nn.Module):
+class Mosaics(Content):
     """MP4 files of N x N tiles each; a clip is drawn from a random start, as from any video of a dataset.
 
-    `files` ``uint8 [bytes]``: one file after another; `ends` ``int64 [videos]``: where each ends; `length` ``int64``:
-    frames of each; `layout` ``int64 [9]``: width and height of a video, tiles along a side, 1 where a drawn clip is a tile
-    and 0 where it is a whole mosaic, and the geometry (frames, size, stride, width and height before the crop).
+    Tensors: `encoded` ``uint8 [bytes]``, one file after another; `ends` ``int64 [videos]``, where each ends; `lengths`
+    ``int64 [videos]``, frames of each; `width`, `height` of a video and `side`, its tiles along a side; `tiled`, whether a
+    drawn clip is one tile (else a whole mosaic); `clip_frames`, `clip_size`, `clip_stride` and `clip_resize` ``[2]``, the
+    geometry of drawn clips. All but the first three are ``int64`` scalars unless a shape stands there.
     """
 
-    def __init__(self, files: Tensor, ends: Tensor, length: Tensor, layout: Tensor, mean: Tensor, std: Tensor):
-        super().__init__()
-        for name, value in {"files": files, "ends": ends, "length": length, "layout": layout}.items():
-            self.register_buffer(name, torch.as_tensor(value))
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
+    kind: ClassVar[str] = "mosaics"
+    random: ClassVar[bool] = True
 
-    @classmethod
-    def of(
-        cls, videos: list[bytes], lengths: list[int], size: tuple[int, int], side: int, geometry: Geometry, mean, std
+    def __init__(
+        self,
+        videos: list[bytes],
+        lengths: list[int],
+        size: tuple[int, int],
+        side: int,
+        geometry: Geometry,
+        mean: Tensor,
+        std: Tensor,
+        tiled: bool = False,
     ):
         """Of encoded `videos` of `size` (width, height) with `side` x `side` tiles, for clips of `geometry`."""
-        ends = np.cumsum([len(one) for one in videos])
+        super().__init__(mean, std)
         g = geometry
-        layout = torch.tensor([*size, side, 0, g.frames, g.size, g.stride, *g.resize])
-        files = torch.from_numpy(np.frombuffer(b"".join(videos), np.uint8).copy())
-        return cls(files, torch.from_numpy(ends), torch.tensor(lengths), layout, mean, std)
+        named = {"width": size[0], "height": size[1], "side": side, "tiled": int(tiled), "lengths": lengths}
+        named |= {"clip_frames": g.frames, "clip_size": g.size, "clip_stride": g.stride, "clip_resize": g.resize}
+        for name, value in named.items():
+            self.register_buffer(name, torch.tensor(value))
+        self.register_buffer("ends", torch.from_numpy(np.cumsum([len(data) for data in videos])))
+        self.register_buffer("encoded", torch.from_numpy(np.frombuffer(b"".join(videos), np.uint8).copy()))
+        self.geometry = geometry
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> "Mosaics":
+        """From the tensors that the class names."""
+        number = {name: int(tensor) for name, tensor in tensors.items() if tensor.ndim == 0}
+        begins = [0, *tensors["ends"].tolist()]
+        data = tensors["encoded"].numpy().tobytes()
+        videos = [data[begin:end] for begin, end in pairwise(begins)]
+        width, height = tensors["clip_resize"].tolist()
+        geometry = Geometry(
+            frames=number["clip_frames"], size=number["clip_size"], stride=number["clip_stride"], resize=(width, height)
+        )
+        size = (number["width"], number["height"])
+        stats = tensors["mean"], tensors["std"]
+        return cls(videos, tensors["lengths"].tolist(), size, number["side"], geometry, *stats, bool(number["tiled"]))
 
     def tiles(self) -> "Mosaics":
         """The same videos, drawn tile by tile: N x N times as many clips, those of a video together, row after row."""
-        layout = self.layout.clone()
-        layout[3] = 1
-        return Mosaics(self.files, self.ends, self.length, layout, self.mean, self.std)
-
-    @property
-    def side(self) -> int:
-        """Tiles along a side of a video."""
-        return int(self.layout[2])
+        return self.from_state(self.state() | {"tiled": torch.tensor(1)})
 
     @property
     def parts(self) -> int:
         """Clips that one video gives: 1, or one per tile."""
-        return self.side**2 if int(self.layout[3]) else 1
-
-    @property
-    def geometry(self) -> Geometry:
-        """Of the clips that are drawn."""
-        frames, size, stride, wide, high = self.layout[4:].tolist()
-        return Geometry(frames=frames, size=size, stride=stride, resize=(wide, high))
-
-    @property
-    def code(self) -> str:
-        """What turns the files into clips, for the keys of students: it is more than reading pixels."""
-        return cache.code_digest(__name__)
+        return int(self.side) ** 2 if int(self.tiled) else 1
 
     def __len__(self) -> int:
         return len(self.ends) * self.parts
 
-    @property
-    def values(self) -> int:
+    def pixel_values(self) -> int:
         """Pixel values of all videos, decoded."""
-        width, height = self.layout[:2].tolist()
-        return int(self.length.sum()) * width * height * 3
+        return int(self.lengths.sum()) * int(self.width) * int(self.height) * 3
 
-    @property
-    def bytes_video(self) -> int:
-        """Size of the files: what is really stored."""
-        return len(self.files)
+    def files(self) -> list[bytes]:
+        """The videos, encoded: what is really stored."""
+        return [self.file(number) for number in range(len(self.ends))]
 
     def file(self, number: int) -> bytes:
         """One of the videos, encoded."""
         begin = int(self.ends[number - 1]) if number else 0
-        return self.files[begin : int(self.ends[number])].cpu().numpy().tobytes()
+        return self.encoded[begin : int(self.ends[number])].cpu().numpy().tobytes()
 
     @cached_property
     def _squares(self) -> list[np.ndarray]:
         """Every clip's source, decoded and at the size of clips: ``uint8 [length, size, size, 3]`` each."""
-        out, geometry, side = [], self.geometry, self.side
-        for number in range(len(self.ends)):
-            frames = video.decode_bytes(self.file(number))
+        out, side = [], int(self.side)
+        for data in self.files():
+            frames = video.decode_bytes(data)
             if self.parts == 1:
-                out.append(geometry.square(frames))
+                out.append(self.geometry.square(frames))
                 continue
             high, wide = frames.shape[1] // side, frames.shape[2] // side
             for tile in range(side * side):
                 row, column = divmod(tile, side)
                 part = frames[:, row * high : (row + 1) * high, column * wide : (column + 1) * wide]
-                out.append(geometry.square(part))
+                out.append(self.geometry.square(part))
         return out
 
     def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Clips ``float32 [n, 3, T, size, size]``; where each begins is drawn, for all at once: a clip's draw does not
-        depend on those that it is asked for with."""
-        geometry, clips = self.geometry, []
+        """Clips ``float32 [n, 3, T, size, size]`` from a random start each."""
+        clips = []
         indices = torch.as_tensor(indices).cpu()
         draws = torch.rand(len(self), generator=generator)[indices]
         for i, u in zip(indices.tolist(), draws.tolist(), strict=True):
             frames = self._squares[i]
-            start = int(u * geometry.starts(len(frames)))
-            clips.append(frames[geometry.indices(len(frames), start)])
+            start = int(u * self.geometry.starts(len(frames)))
+            clips.append(frames[self.geometry.indices(len(frames), start)])
         return standardise(np.stack(clips), self.mean, self.std).to(self.mean.device)
-
-
-PARAMETERISATIONS["mosaics"] = Mosaics

@@ -1,40 +1,49 @@
-"""Free clips: the parameterisation of DM, DC, MTT and FRePo, and its single-frame form for Static-DC."""
+"""Free pixels, what DM, DC, MTT and FRePo optimise, and the still images of Static-DC."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from vddlib.core import seeding
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.selection.random import Random
-from vddlib.distillers.stored.contract import PARAMETERISATIONS
+from vddlib.distillers.stored.contract import Content, Storage
+
+Init = Literal["real", "noise"]
 
 
-class Pixels(nn.Module):
+class Pixels(Content):
     """Clips whose every value is learned: ``clips float32 [N, 3, T, H, W]``, standardised by `mean` and `std` ``[3]``."""
 
+    kind: ClassVar[str] = "pixels"
+
     def __init__(self, clips: Tensor, mean: Tensor, std: Tensor):
-        super().__init__()
+        super().__init__(mean, std)
         self.clips = nn.Parameter(clips.detach().clone().contiguous())
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
 
     def __len__(self) -> int:
         return len(self.clips)
-
-    @property
-    def values(self) -> int:
-        """Numbers stored for the pixels (not counting the six of mean and std)."""
-        return self.clips.numel()
 
     def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Clips ``float32 [n, 3, T, H, W]``; nothing is random here."""
         return self.clips[indices].contiguous(memory_format=torch.channels_last_3d)
 
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> "Pixels":
+        """From `clips`, `mean` and `std`."""
+        return cls(tensors["clips"], tensors["mean"], tensors["std"])
+
+    def pixel_values(self) -> int:
+        """All values of the clips."""
+        return self.clips.numel()
+
 
 class Stills(Pixels):
     """Learned images shown as videos in which nothing moves: ``clips float32 [N, 3, 1, H, W]``, `frames` times."""
+
+    kind: ClassVar[str] = "stills"
 
     def __init__(self, clips: Tensor, mean: Tensor, std: Tensor, frames: int | Tensor):
         super().__init__(clips, mean, std)
@@ -45,11 +54,38 @@ class Stills(Pixels):
         repeated = self.clips[indices].expand(-1, -1, int(self.frames), -1, -1)
         return repeated.contiguous(memory_format=torch.channels_last_3d)
 
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor]) -> "Stills":
+        """From `clips`, `mean`, `std` and `frames`."""
+        return cls(tensors["clips"], tensors["mean"], tensors["std"], tensors["frames"])
 
-PARAMETERISATIONS |= {"pixels": Pixels, "stills": Stills}
+
+class FreePixels(Storage):
+    """Every value of every clip is free."""
+
+    init: Init = Field("real", description="real clips (those `random` keeps) or Gaussian noise")
+
+    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int) -> Content:
+        """Clips to optimise."""
+        return Pixels(initial(train, ipc, seed, self.init)[indices], train.mean, train.std)
 
 
-def initial(train: Clips, ipc: int, seed: int, init: Literal["real", "noise"]) -> Tensor:
+class StillImages(FreePixels):
+    """One image per clip; the set shows each as a video in which nothing moves."""
+
+    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int) -> Content:
+        """A random frame of the clip that `random` keeps, or noise; clips of one frame while they are optimised."""
+        clips = initial(train, ipc, seed, self.init)
+        frame = torch.randint(clips.shape[2], (len(clips),), generator=seeding.generator("still", seed))
+        images = clips[torch.arange(len(clips)), :, frame].unsqueeze(2)
+        return Pixels(images[indices], train.mean, train.std)
+
+    def finished(self, content: Content, train: Clips) -> Content:
+        """The images, shown as clips."""
+        return Stills(content.clips.data, content.mean, content.std, train.geometry.frames)
+
+
+def initial(train: Clips, ipc: int, seed: int, init: Init) -> Tensor:
     """Clips to begin with, ``float32 [C * ipc, 3, T, H, W]``, class after class.
 
     'real': the very clips that `Random` keeps for this seed; 'noise': standard normal values. Raises VddError where a

@@ -1,0 +1,239 @@
+"""The contract of what is stored, on a storage with all that one may have: chance, a network, a loss and a time of its own."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+from torch import nn
+
+from vddlib import distillers
+from vddlib.core import cache
+from vddlib.core.errors import VddError
+from vddlib.datasets.video import encode_bytes, stream_bytes
+from vddlib.distillers import DistilledSet, Pixels, Random
+from vddlib.distillers.matching.objective import Draw
+from vddlib.distillers.stored.contract import Content, Storage
+from vddlib.training.networks import Network
+
+CPU = torch.device("cpu")
+LABELS = torch.arange(3).repeat_interleave(2)
+SMALL = Network(options={"depth": 1, "widths": (8,), "dropout": 0.0})
+METHODS = {
+    "dm": {"batch_real": 3},
+    "dc": {"batch_real": 2},
+    "mtt": {"experts": {"count": 2, "batch_size": 9}, "max_start_epoch": 2, "syn_steps": 3, "batch_syn": 4},
+    "frepo": {"batch_real": 2, "pool": 1},
+}
+
+
+class SharedContent(Content):
+    """One clip per class, a still of its own for each, and a shared convolution over both, shown at a random brightness."""
+
+    kind: ClassVar[str] = "test_shared"
+    random: ClassVar[bool] = True
+
+    def __init__(self, base, stills, mean, std, penalty=0.0):
+        super().__init__(mean, std)
+        self.base, self.stills = nn.Parameter(base), nn.Parameter(stills)
+        self.hallucinator = nn.Conv3d(3, 3, 1)
+        self.hallucinator.weight.data = torch.eye(3).view(3, 3, 1, 1, 1).clone()
+        nn.init.zeros_(self.hallucinator.bias)  # torch draws it from its global generator
+        self.weight_of_penalty = penalty
+
+    def __len__(self):
+        return len(self.stills)
+
+    def forward(self, indices, generator):
+        brightness = (0.5 + torch.rand(len(self), 1, 1, 1, 1, generator=generator))[indices]
+        per_class = len(self) // len(self.base)
+        return brightness * self.hallucinator(self.base[indices // per_class] + self.stills[indices])
+
+    @classmethod
+    def from_state(cls, tensors):
+        content = cls(*(tensors[name] for name in ("base", "stills", "mean", "std")))
+        content.load_state_dict(tensors)
+        return content
+
+    def penalty(self):
+        return self.weight_of_penalty * self.base.square().mean() if self.weight_of_penalty else None
+
+    def pixel_values(self):
+        return self.stills.numel()
+
+    def other_tensors(self):
+        return [self.base, *self.hallucinator.parameters()]
+
+
+class SharedStorage(Storage):
+    """How a `SharedContent` begins."""
+
+    suffix: ClassVar[str] = "test_shared"
+
+    penalty: float = Field(0.0, ge=0, description="weight of the content's own loss")
+    seconds: float = Field(0.0, ge=0, description="what it claims to have spent before")
+
+    def begin(self, train, ipc, indices, seed):
+        g, size = torch.Generator().manual_seed(seed), train.geometry.size
+        base = torch.randn(len(train.classes), 3, train.geometry.frames, size, size, generator=g)
+        stills = 0.1 * torch.randn(len(indices), 3, 1, size, size, generator=g)
+        content = SharedContent(base, stills, train.mean, train.std, self.penalty)
+        content.prepared = self.seconds
+        return content
+
+
+def build(name, **params):
+    return distillers.build(
+        f"{name}+test_shared", **({"iterations": 3, "network": SMALL, "lr_pixels": 1e-3} | METHODS[name] | params)
+    )
+
+
+def gradients(distiller, train, content, iteration=0, **setting):
+    """What one step leaves in the parts of a content, by name."""
+    content.zero_grad(set_to_none=True)
+    objective = distiller.objective(train, LABELS, 0, CPU)
+    loss = objective.step(Draw(content, setting.get("seed", 0), iteration), iteration)["loss"]
+    return loss, {name: p.grad.clone() for name, p in content.named_parameters() if p.grad is not None}
+
+
+def test_the_method_is_named_by_composition(tiny):
+    assert build("dm").method == "dm+test_shared" and build("mtt").method == "mtt+test_shared"
+    assert distillers.build("dm").method == "dm" and distillers.build("static_dc").method == "static_dc"
+    with pytest.raises(VddError, match="unknown method 'dm\\+vdds'"):
+        distillers.build("dm+vdds")
+    with pytest.raises(VddError, match="unknown method 'random\\+test_shared'"):
+        distillers.build("random+test_shared")
+    with pytest.raises(VddError, match="dm: stored: value error, init: input should be 'real' or 'noise'"):
+        distillers.build("dm", stored={"init": "real clips"})
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_gradients_reach_every_part(tiny, name):
+    content = SharedStorage().begin(tiny[0], 2, torch.arange(6), 0)
+    loss, found = gradients(build(name), tiny[0], content)
+    assert set(found) == {"base", "stills", "hallucinator.weight", "hallucinator.bias"}
+    assert all(g.isfinite().all() and g.norm() > 0 for g in found.values())
+    again, same = gradients(build(name), tiny[0], content)
+    assert torch.equal(loss, again) and all(torch.equal(found[part], same[part]) for part in found)
+    other, _ = gradients(build(name), tiny[0], content, seed=1)
+    assert not torch.equal(loss, other)
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_random_content_does_not_depend_on_chunks(tiny, at_once):
+    """Failed when one stream went on from chunk to chunk: the first clip of the second chunk had another brightness."""
+    content = SharedStorage().begin(tiny[0], 2, torch.arange(6), 0)
+    whole, wanted = gradients(build("dm"), tiny[0], content)
+    chunked, found = gradients(build("dm", clips_at_once=at_once), tiny[0], content)
+    assert whole.item() == pytest.approx(chunked.item(), rel=1e-5)
+    assert all(torch.allclose(found[part], wanted[part], rtol=1e-3, atol=1e-7) for part in wanted)
+    draw = Draw(content, 0, 5)
+    assert torch.equal(draw(torch.tensor([4, 1])), draw(torch.arange(6))[[4, 1]])
+
+
+def test_distribution_matching_of_random_content_is_the_chain_rule(tiny, close):
+    objective, content = build("dm").objective(tiny[0], LABELS, 0, CPU), SharedStorage().begin(tiny[0], 2, LABELS, 0)
+    loss = objective.step(Draw(content, 0, 4), 4)["loss"]
+    clips = Draw(content, 0, 4)(torch.arange(6)).detach().requires_grad_()
+    network, (real, labels), naive = objective.fresh(4), objective.real(4), 0
+    for label in range(3):
+        made = sum(network.embed(clip[None])[0] for clip in clips[label == LABELS]) / 2
+        naive = naive + (network.embed(real[labels == label]).mean(0).detach() - made).square().sum()
+    (in_clips,) = torch.autograd.grad(naive, clips)
+    parts = [content.base, content.stills]
+    wanted = torch.autograd.grad(Draw(content, 0, 4)(torch.arange(6)), parts, in_clips)
+    assert close(loss, naive) and all(close(part.grad, g) for part, g in zip(parts, wanted, strict=True))
+
+
+def test_trajectory_matching_redraws_at_every_student_step(tiny, monkeypatch):
+    content = SharedStorage().begin(tiny[0], 2, torch.arange(6), 0)
+    objective = build("mtt").objective(tiny[0], LABELS, 0, CPU)
+    seen = []
+    real = objective.gradient
+    monkeypatch.setattr(
+        objective,
+        "gradient",
+        lambda w, clips, batch, *a, **k: seen.append((batch, clips.detach())) or real(w, clips, batch, *a, **k),
+    )
+    objective.step(Draw(content, 0, 2), 2)
+    forward, backward = seen[:3], seen[:2:-1]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(forward, backward, strict=True))  # the same draw both ways
+    batches = objective.batches(2)
+    for step, (batch, clips) in enumerate(forward):
+        assert torch.equal(clips, Draw(content, 0, 2)(batches[step], step)) and torch.equal(batch, batches[step])
+    draws = [Draw(content, 0, 2)(torch.arange(6), step) for step in range(3)]
+    assert not torch.equal(draws[0], draws[1]) and not torch.equal(draws[1], draws[2])
+
+
+def test_its_own_loss_moves_it(tiny):
+    plain, shrunk = (build("dm", stored={"penalty": weight}, iterations=5) for weight in (0.0, 1e6))
+    norms = [one.distill(tiny[0], 2).content.base.norm().item() for one in (plain, shrunk)]
+    assert norms[1] < 0.95 * norms[0]
+    values = shrunk.history(tiny[0], 2).values
+    assert values["penalty"][0] > values["penalty"][-1] > 0 and "penalty" not in plain.history(tiny[0], 2).values
+
+
+def test_seconds_spent_before_are_counted(tiny):
+    seconds = [build("dm", stored={"seconds": s}).distill(tiny[0], 2).card["distill_seconds"] for s in (0, 500)]
+    assert seconds[0] < 400 < 500 < seconds[1]
+
+
+def test_saved_and_loaded_it_is_the_same(tiny, tmp_path, monkeypatch):
+    """Names of states hold dots (`hallucinator.weight`), which failed when they travelled as keyword arguments."""
+    distiller = build("dm")
+    made = distiller.distill(tiny[0], 2)
+    assert made.card["method"] == "dm+test_shared" and made.card["params"]["stored"]["kind"] == "SharedStorage"
+    assert made.card["moved"] > 0 and "hallucinator.weight" in made.content.state()
+    back = DistilledSet.load(made.save(tmp_path / "set"))
+    assert back.state() == made.state()
+    for epoch in range(3):
+        assert torch.equal(back.batch(torch.arange(6), epoch=epoch)[0], made.batch(torch.arange(6), epoch=epoch)[0])
+    assert not torch.equal(made.batch(torch.arange(6), epoch=0)[0], made.batch(torch.arange(6), epoch=1)[0])
+    monkeypatch.setenv("VDD_CACHE", str(tmp_path / "cache"))
+    assert distiller.distill(tiny[0], 2).state() == made.state()
+    assert len(list((cache.folder() / "distilled").glob("[!.]*"))) == 1
+
+
+def test_tensors_that_do_not_fit_are_refused(tiny, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = build("dm").distill(tiny[0], 2).save(tmp_path / "set")
+    tensors = load_file(folder / "tensors.safetensors")
+    del tensors["content.hallucinator.weight"]
+    save_file(tensors, folder / "tensors.safetensors")
+    with pytest.raises(VddError, match=r"no whole distilled set there.*hallucinator\.weight"):
+        DistilledSet.load(folder)
+
+
+def test_memories_and_networks_are_counted_at_their_own_width(tiny):
+    made = build("dm").distill(tiny[0], 2)
+    stills, others = 6 * 3 * 32 * 32, 3 * 3 * 8 * 32 * 32 + 9 + 3
+    assert made.bytes_float32 == 4 * (stills + others) and made.bytes_uint8 == stills + 4 * others
+    assert made.bytes_stream > 4 * others and made.bytes_video > made.bytes_stream
+    soft = made.with_targets(torch.eye(3)[LABELS])
+    assert [getattr(soft, name) - getattr(made, name) for name in ("bytes_float32", "bytes_uint8", "bytes_stream")] == [
+        72
+    ] * 3
+
+
+def test_streams_and_containers_are_counted_apart(tiny):
+    blank = np.zeros((8, 32, 32, 3), np.uint8)
+    data = encode_bytes(blank, 8, 23)
+    assert 0 < stream_bytes(data) < 0.5 * len(data)  # of a blank clip most is container
+    made = Random().distill(tiny[0], 1)
+    files = [encode_bytes(clip, 8, 23) for clip in made.pixels]
+    assert made.bytes_video == sum(map(len, files)) and made.bytes_stream == sum(map(stream_bytes, files))
+    full = distillers.Full().distill(tiny[0])
+    paths = [tiny[0].path(i) for i in range(len(tiny[0]))]
+    assert full.bytes_video == sum(path.stat().st_size for path in paths)
+    assert full.bytes_stream == sum(map(stream_bytes, paths)) < full.bytes_video
+
+
+def test_how_far_it_moved_is_in_grey_levels(tiny):
+    from vddlib.distillers.matching.optimised import moved
+
+    mean, std, clips = torch.zeros(3), torch.tensor([0.5, 0.25, 1.0]), torch.zeros(2, 3, 4, 8, 8)
+    before, after = Pixels(clips, mean, std), Pixels(clips + 0.1, mean, std)
+    assert moved(before, after) == pytest.approx(255 * 0.1 * (0.5 + 0.25 + 1) / 3, rel=1e-5)
+    assert moved(before, before) == 0
