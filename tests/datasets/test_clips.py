@@ -271,8 +271,8 @@ def test_processes_that_cannot_start_blame_no_item(tmp_path, locked):
     script = tmp_path / "unguarded.py"
     work = "list(run_each(range(-8, 8), abs, 'abs', 2, crashed=lambda n: print('crashed', n)))"
     script.write_text(
-        "from vddlib import artifacts\n"
-        "from vddlib.core.parallel import run_each as over\n"
+        "from vddlib.core import cache\n"
+        "from vddlib.core.parallel import run_each\n"
         + (f"cache.get('numbers', {{'a': 1}}, lambda folder: {work})\n" if locked else f"{work}\n")
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -283,8 +283,8 @@ def test_processes_that_cannot_start_blame_no_item(tmp_path, locked):
 def test_a_guarded_script_may_take_what_is_in_the_cache_as_it_begins(tmp_path):
     script = tmp_path / "guarded.py"
     script.write_text(
-        "from vddlib import artifacts\n"
-        "from vddlib.core.parallel import run_each as over\n"
+        "from vddlib.core import cache\n"
+        "from vddlib.core.parallel import run_each\n"
         "cache.get('numbers', {'b': 1}, lambda folder: None)\n"
         "if __name__ == '__main__':\n"
         "    print(sorted(dict(run_each(range(-8, 8), abs, 'abs', 2, crashed=str)).values()))\n"
