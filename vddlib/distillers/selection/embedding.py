@@ -28,9 +28,10 @@ class EmbeddingSelector(Selector):
     model: nn.Module | None = Field(None, exclude=True, description="a network to use instead, already trained")
     device: str = Field("auto", exclude=True)
 
-    def embeddings(self, train: Clips, candidates: Clips, seed: int) -> tuple[Tensor, float]:
+    def embeddings(self, train: Clips, seed: int, candidates: Clips | None = None) -> tuple[Tensor, float]:
         """``float32 [N, D]``, the flattened output of the last block for every candidate clip, and the seconds it cost:
         embedding, and training of the network whether it is done now or came out of the cache."""
+        candidates = train if candidates is None else candidates
         device, seconds, model = pick_device(self.device), 0.0, self.model
         if model is None and self.weights == "trained":
             found = train_network(train, self.network, self.recipe, seed=seed, device=device, flip=True)

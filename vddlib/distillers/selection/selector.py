@@ -24,10 +24,10 @@ class Selector(Distiller):
         """Indices ``int64 [ipc]``, in the order chosen, into one class's ``embeddings float32 [n, D]``."""
         raise NotImplementedError
 
-    def embeddings(self, train: Clips, candidates: Clips, seed: int) -> tuple[Tensor, float]:
-        """``float32 [N, D]`` of every candidate clip, and the seconds they cost, training included even where it was
-        cached; selectors that look at nothing return zeros ``[N, 1]``."""
-        return torch.zeros(len(candidates), 1), 0.0
+    def embeddings(self, train: Clips, seed: int, candidates: Clips | None = None) -> tuple[Tensor, float]:
+        """``float32 [N, D]`` of every clip of `candidates` (by default of `train`), and the seconds they cost, training
+        included even where it was cached; selectors that look at nothing return zeros ``[N, 1]``."""
+        return torch.zeros(len(train if candidates is None else candidates), 1), 0.0
 
     def distill(self, train: Clips, ipc: int, seed: int = 0, candidates: Clips | None = None) -> DistilledSet:
         """Choose `ipc` of the candidate clips of each class.
@@ -37,7 +37,7 @@ class Selector(Distiller):
         """
         pool = train if candidates is None else _pool(train, candidates)
         check_ipc(pool, ipc)
-        embeddings, seconds = self.embeddings(train, pool, seed)
+        embeddings, seconds = self.embeddings(train, seed, pool)
         begun = time.monotonic()
         chosen = []
         for label in range(len(pool.classes)):
