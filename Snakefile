@@ -16,14 +16,13 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
+SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
 TABLES = "20_tables_and_figures"
 ABLATIONS = ["12_tsgf_ablations/*", "13_optdistill/*_k_*", "14_storage_and_information/*"]  # of quick
 # Notebooks that take teachers and sets of others out of the cache: begun beside these, they would hold a core and wait.
-MATCHING = ["03_coresets", "04_dm", "05_static_dc", "06_mtt", "07_frepo"]
-AFTER = {
-    "12_tsgf_ablations": ["11_tsgf"],
-    "14_storage_and_information": [*MATCHING, "11_tsgf", "13_optdistill"],
-}
+NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
+METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith(("_ablations", "_learning_rates"))]
+AFTER = {"12_tsgf_ablations": ["11_tsgf"], "14_storage_and_information": METHODS}
 ASKED = [scale for scale in SCALES if scale in sys.argv]
 WHOLE = "ablations" in sys.argv
 VDD = f'"{sys.executable}" -m vddlib.cli run --quiet'
@@ -37,7 +36,7 @@ def records(scale, tables=False):
     """The provenance of every run of a scale."""
     found = sorted(Path("params", scale).glob("*/*.yaml"))
     if scale == "quick" and not WHOLE:
-        found = [p for p in found if not any(p.with_suffix("").match(some) for some in ABLATIONS)]
+        found = [p for p in found if not any(p.with_suffix("").match(pattern) for pattern in ABLATIONS)]
     return [provenance(p) for p in found if (p.parent.name == TABLES) == tables]
 
 

@@ -178,3 +178,27 @@ def test_report_says_spread(tiny):
         [{"method": "random", "ipc": 1, "protocol": "A", "top1": v} for v in (10.0, 14.0)], [], None, ()
     )
     assert str(report) == "random IPC 1, protocol A: top-1 12.0 ± 2.8 % (n = 2)"
+
+
+def test_a_set_of_other_classes_or_another_order_is_refused(tiny):
+    """A pool in another order was silently mislabelled: labels are places in the list of classes."""
+    train, test = tiny
+    made = Random().distill(train, 1)
+    with pytest.raises(VddError, match="random and tiny have the same classes in another order"):
+        evaluate(made, test.only(["Green", "Red", "Blue"]), "A", seeds=[0], network=SMALL)
+    with pytest.raises(VddError, match="random and tiny do not have the same classes, first 'Blue'"):
+        evaluate(made, test.only(["Red", "Green"]), "A", seeds=[0], network=SMALL)
+
+
+@pytest.mark.parametrize("mirrors", [True, False])
+def test_clips_that_may_not_be_mirrored_never_are(tiny, monkeypatch, mirrors):
+    """Protocol E flips; on SSv2, where left and right are labels, it must not."""
+    train, test = tiny
+    test.mirrors, used = mirrors, []
+    compose = augmentations.compose
+    monkeypatch.setattr(augmentations, "compose", lambda names: used.append(names) or compose(names))
+    named = protocol("A", augmentation=("random_resized_crop", "flip"), epochs=1, batch_size=8)
+    evaluate(Random().distill(train, 1), test, named, seeds=[0], network=SMALL)
+    assert used == [("random_resized_crop", "flip") if mirrors else ("random_resized_crop",)]
+    with_options = (("flip", {}), ("videomix", {"alpha": 0.5}))
+    assert augmentations.where_mirroring_is(False, with_options) == (("videomix", {"alpha": 0.5}),)

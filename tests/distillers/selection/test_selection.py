@@ -8,11 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import write_ucf
 from vddlib import distillers
 from vddlib.core import seeding
 from vddlib.core.errors import VddError
+from vddlib.datasets.clips import load
+from vddlib.datasets.geometry import geometry
 from vddlib.datasets.video import probe
 from vddlib.distillers import DistilledSet, Herding, KCenter, Random
+from vddlib.distillers.selection import embedding as selection_embedding
 from vddlib.models import MiniC3D
 
 G = torch.Generator()
@@ -174,3 +178,39 @@ def test_bad_input(tiny, tmp_path):
         distillers.build("herding", weights="pretrained")
     with pytest.raises(VddError, match="no whole distilled set there"):
         DistilledSet.load(tmp_path)
+
+
+@pytest.fixture
+def pool(tiny_root, tmp_path):
+    """Another set of videos with the classes of `tiny`: a pool as a generator makes one, with statistics of its own."""
+    write_ucf(tmp_path / "pool", train=4, test=1)
+    return load(str(tmp_path / "pool"), geometry(8, 32, 2), workers=1)[0]
+
+
+@pytest.mark.parametrize("method", ["random", "herding"])
+def test_candidates_come_from_the_pool_under_the_statistics_of_real_clips(tiny, pool, method, monkeypatch):
+    train, _ = tiny
+    pool.mean, pool.std = torch.tensor([0.9, 0.1, 0.5]), torch.tensor([0.7, 0.2, 0.4])
+    seen, embed = [], selection_embedding.embed
+    monkeypatch.setattr(selection_embedding, "embed", lambda m, clips, **k: seen.append(clips) or embed(m, clips, **k))
+    params = {} if method == "random" else {"weights": "random", "network": {"options": {"depth": 2, "widths": (4, 4)}}}
+    made = distillers.build(method, **params).distill(train, 2, seed=0, candidates=pool)
+    assert made.card["pool"] == "pool" and made.card["dataset"] == train.dataset and len(made) == 6
+    for i, name in enumerate(made.card["videos"]):
+        frames = pool.clip(pool.names.index(name), epoch=0, seed=0)
+        assert np.array_equal(made.pixels[i], frames)
+        assert torch.equal(made.draw()[0][i], train.standardise(frames[None])[0])
+    assert all(torch.equal(clips.mean, train.mean) and torch.equal(clips.std, train.std) for clips in seen)
+    assert len(seen) == (method == "herding")
+    with pytest.raises(VddError, match="ipc 5 is larger than the class Red of pool, which has 4"):
+        Random().distill(train, 5, candidates=pool)
+
+
+def test_a_pool_that_does_not_fit_is_refused(tiny, pool):
+    train, _ = tiny
+    with pytest.raises(VddError, match="classes of the pool pool are not those of tiny in the same order"):
+        Random().distill(train, 1, candidates=pool.only(["Green", "Red", "Blue"]))
+    with pytest.raises(VddError, match=r"clips of the pool are .+stride=3"):
+        other = pool._copy()
+        other.geometry = geometry(8, 32, 3)
+        Random().distill(train, 1, candidates=other)

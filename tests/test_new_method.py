@@ -1,0 +1,163 @@
+"""A new method is one file, one notebook, its params and one row: tried in a copy of the repository, as a user would."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+SELECTOR = '''"""Longest: the clips of the longest videos, for a test."""
+
+from typing import ClassVar
+
+import torch
+
+from vddlib.distillers.selection.selector import Selector
+
+
+class Longest(Selector):
+    """The videos with the most frames."""
+
+    name: ClassVar[str] = "longest"
+
+    def embeddings(self, train, seed, candidates=None):
+        """How long each video is."""
+        pool = train if candidates is None else candidates
+        return torch.tensor([[float(pool.frame_count(i))] for i in range(len(pool))]), 0.0
+
+    def choose(self, embeddings, ipc, generator):
+        """Those with the largest."""
+        return embeddings[:, 0].argsort(descending=True, stable=True)[:ipc]
+'''
+STORAGE = '''"""One clip per class and a brightness for each of its clips, for a test."""
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from vddlib.distillers.stored.contract import Content, Storage
+from vddlib.distillers.stored.pixels import initial
+
+
+class ShadedClips(Content):
+    """``base float32 [C, 3, T, H, W]`` and ``shade [N]``."""
+
+    kind: ClassVar[str] = "shaded"
+
+    def __init__(self, base, shade, mean, std):
+        super().__init__(mean, std)
+        self.base, self.shade = nn.Parameter(base), nn.Parameter(shade)
+
+    def __len__(self):
+        return len(self.shade)
+
+    def forward(self, indices, generator):
+        """Clips ``float32 [n, 3, T, H, W]``."""
+        of_class = indices * len(self.base) // len(self)
+        return self.shade[indices].view(-1, 1, 1, 1, 1) * self.base[of_class]
+
+    @classmethod
+    def from_state(cls, tensors):
+        """From its tensors."""
+        return cls(*(tensors[name] for name in ("base", "shade", "mean", "std")))
+
+    def pixel_values(self):
+        """The base clips."""
+        return self.base.numel()
+
+    def other_tensors(self):
+        """The shades."""
+        return [self.shade]
+
+
+class Shaded(Storage):
+    """How `ShadedClips` begin."""
+
+    suffix: ClassVar[str] = "shaded"
+
+    def begin(self, train, ipc, indices, seed):
+        """The first real clip of each class, at full brightness."""
+        return ShadedClips(initial(train, ipc, seed, "real")[::ipc], torch.ones(len(indices)), train.mean, train.std)
+'''
+ROWS = """        ("longest", "Longest videos", "#123456", "s", "A", "a test"),
+        ("dm+shaded", "DM + shades", "#654321", "D", "A", "a test"),
+    )
+}
+"""
+CELLS = [
+    ("markdown", "# 99 · Two toys", []),
+    (
+        "code",
+        "seeds: list[int] = [0]  # seeds\nipc: int = 2  # clips per class\nepochs: int = 1  # passes",
+        ["parameters"],
+    ),
+    (
+        "code",
+        "from vddlib import distillers, evaluation, results\n"
+        "from vddlib.datasets import clips\n"
+        "from vddlib.datasets.geometry import geometry\n"
+        "from vddlib.training.networks import Network\n\n"
+        'train, test = clips.load("motions", geometry(8, 32, 4))\n'
+        'network = Network(options={"depth": 2, "widths": [8, 8]})\n'
+        'shaded = distillers.build("dm+shaded", iterations=2, batch_real=2, lr_pixels=0.1, network=network)\n'
+        'for method in (distillers.build("longest"), shaded):\n'
+        "    sets = {seed: method.distill(train, ipc, seed) for seed in seeds}\n"
+        '    chosen = evaluation.protocol("A", epochs=epochs)\n'
+        "    results.record(evaluation.evaluate_each(sets, test, chosen, network=network).rows)",
+        [],
+    ),
+]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """What of the repository a run needs, with the methods added and nothing else touched."""
+    for name in ("vddlib", "notebooks", "params", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "Snakefile"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "vddlib/distillers/selection/longest.py").write_text(SELECTOR)
+    (tmp_path / "vddlib/distillers/stored/shaded.py").write_text(STORAGE)
+    cells = [
+        {"cell_type": kind, "id": f"cell{i}", "metadata": {"tags": tags} if tags else {}, "source": source}
+        | ({"outputs": [], "execution_count": None} if kind == "code" else {})
+        for i, (kind, source, tags) in enumerate(CELLS)
+    ]
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "notebooks/99_toys.ipynb").write_text(json.dumps(notebook))
+    (tmp_path / "params/smoke/99_toys").mkdir()
+    (tmp_path / "params/smoke/99_toys/motions.yaml").write_text("ipc: 2\n")
+    rows = tmp_path / "vddlib/results/methods.py"
+    text = rows.read_text()
+    end = "    )\n}\n"
+    assert text.count(end) == 1
+    rows.write_text(text.replace(end, ROWS))
+    return tmp_path
+
+
+TABLE = """
+import os
+from vddlib import plots, results
+from vddlib.results.main_table import main_table
+df = results.gather("smoke")
+print(main_table("smoke")[0].read_text())
+drawing = plots.accuracy_by_method(df)
+texts = {text.get_text() for ax in drawing.axes for text in (*ax.get_xticklabels(), *ax.get_yticklabels(), *ax.texts)}
+print("in the figure:", *sorted(texts & {"Longest videos", "DM + shades"}), sep="|")
+"""
+
+
+def test_a_new_method_appears_in_table_and_figure(copy, monkeypatch):
+    env = {**os.environ, "PYTHONPATH": str(copy), "VDD_CACHE": str(copy / "cache")}
+    env["VDD_MOTIONS"] = os.environ.get("VDD_MOTIONS") or str(ROOT / "data" / "motions")
+    run = [sys.executable, "-m", "vddlib.cli", "run", "notebooks/99_toys.ipynb", "params/smoke/99_toys/motions.yaml"]
+    for command in (run, [sys.executable, "-c", TABLE]):
+        done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "| Longest videos" in done.stdout and "| DM + shades" in done.stdout
+    assert "in the figure:|DM + shades|Longest videos" in done.stdout
