@@ -35,6 +35,7 @@ from vddlib.distillers import Optimised
 from vddlib.distillers.base import check_ipc
 from vddlib.distillers.matching.dm import DistributionMatching
 from vddlib.distillers.matching.experts import Trajectories
+from vddlib.distillers.matching.objective import Draw
 from vddlib.training import networks
 from vddlib.training.fit import pick_device
 from vddlib.training.networks import Network
@@ -46,6 +47,7 @@ STAGES = ("data", "real", "synthetic", "network")
 SEED = 0
 CODE = (
     "vddlib.distillers.matching.objective",
+    "vddlib.distillers.matching.real_clips",
     "vddlib.distillers.stored.pixels",
     "vddlib.distillers.matching.experts",
     "vddlib.datasets.clips",
@@ -133,10 +135,9 @@ class Loop:
         self.constrain = lambda: method.constrain(self.content, train)
         self.iteration = 0
 
-    def draw(self) -> Callable[[Tensor], Tensor]:
+    def draw(self) -> Draw:
         """What gives the objective its clips."""
-        stream = seeding.generator("draw", SEED, self.iteration)
-        return lambda indices: self.content(indices, stream)
+        return Draw(self.content, SEED, self.iteration)
 
     def __call__(self) -> None:
         """The next iteration."""
@@ -160,7 +161,7 @@ class Bare:
         self.real = [objective.real(loop.iteration, chunk)[0] for chunk in range(len(objective.real.chunks))]
         loop.iteration += 1  # these clips are used up: on a GPU those of the next iteration are being read
         count = len(objective.labels)
-        at_once = max(1, objective.clips_at_once * objective.classes // count) * count // objective.classes
+        at_once = max(1, objective.options.clips_at_once * objective.classes // count) * count // objective.classes
         self.synthetic = loop.draw()(torch.arange(count, device=objective.device)).detach().split(at_once)
 
     def __call__(self) -> None:

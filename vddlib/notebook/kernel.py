@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -58,15 +59,19 @@ def runs(cell) -> bool:
 
 
 class _Lines:
-    """What papermill writes to as to a file; whole lines go to `line`, a progress bar as its last state."""
+    """What papermill writes to as to a file; whole lines go to `line`, an updating one only every few seconds."""
 
-    def __init__(self, line: Callable[[str], None]):
-        self.line, self.rest = line, ""
+    def __init__(self, line: Callable[[str], None], every: float = 5.0):
+        self.line, self.rest, self.every, self.said = line, "", every, 0.0
 
     def write(self, text: str):
-        *whole, self.rest = (self.rest + text).split("\n")
+        *whole, self.rest = re.split(r"(?<=[\r\n])", self.rest + text)
         for line in whole:
-            self.line(_ANSI.sub("", line.rstrip("\r").rpartition("\r")[2]))
+            shown = _ANSI.sub("", line.rstrip("\r\n")).rstrip()
+            updated = line.endswith("\r")
+            if (not updated and (shown or line == "\n")) or (shown and time.monotonic() - self.said >= self.every):
+                self.said = time.monotonic()
+                self.line(shown)
 
     def flush(self):
         pass

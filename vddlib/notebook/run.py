@@ -16,6 +16,7 @@ VDD_SCALE and VDD_PARAMS_SHA256.
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -157,6 +158,7 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
         ) from None
     seconds = time.monotonic() - clock
 
+    _end_updating_lines(executed)
     executed.metadata.papermill.update(input_path=job.name(job.notebook), output_path=job.name(job.output))
     nbformat.write(executed, partial)
     records = job.scratch / "records.csv"
@@ -183,6 +185,15 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
     partial.replace(job.output)
     draft.replace(job.beside(".json"))
     log(f"done in {seconds:.0f} s, {record['peak_memory_mb']:.0f} MB: {job.name(job.output)}", always=True)
+
+
+def _end_updating_lines(notebook) -> None:
+    """Keep only the last state of lines that were updated by carriage returns: viewers differ in what they do with them."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream" and "\r" in output.text:
+                lines = (re.split(r"\r+(?=.)", line.rstrip("\r"))[-1].rstrip() for line in output.text.split("\n"))
+                output.text = "\n".join(lines)
 
 
 def _publish(made: Path, place: Path):
