@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from vddlib.core import files, seeding
 from vddlib.core.errors import VddError
-from vddlib.core.measure import peak_memory_mb
+from vddlib.core.measure import forget_peak, peak_memory_mb
 from vddlib.core.progress import say, with_progress
 
 Loss = Literal["ce", "mse", "kl", "mse+ce"]
+Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 class Recipe(BaseModel):
@@ -123,7 +124,7 @@ def fit(
     *,
     seed: int,
     device: torch.device | str = "cpu",
-    augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] | None = None,
+    augment: Augment | None = None,
     flip: bool = False,
     teacher: nn.Module | None = None,
     checkpoint: Path | None = None,
@@ -145,45 +146,19 @@ def fit(
     if checkpoint is not None and checkpoint.is_file():
         begin = _restore(checkpoint, model, optimizer, log, device)
         say(f"{what}: going on from epoch {begin} of {recipe.epochs}")
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
+    forget_peak(device)
     started = saved = time.monotonic()
     earlier = log.seconds
     for epoch in with_progress(range(begin, recipe.epochs), what):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate(epoch)
-        draw = seeding.generator("fit", seed, epoch)
-        total, right = torch.zeros((), device=device), torch.zeros((), device=device)
-        with seeding.forked("dropout", seed, epoch, device=device):
-            order = torch.randperm(len(source), generator=draw).split(recipe.batch_size)
-            batches = ((i, *source.batch(i, epoch=epoch, seed=seed, flip=flip)) for i in order)
-            for indices, clips, target in _ahead(batches) if device.type == "cuda" else batches:
-                clips, target = clips.to(device, non_blocking=True), target.to(device, non_blocking=True)
-                labels = source.labels[indices].to(device)
-                if augment is not None:
-                    clips, target = augment(clips, target, draw)
-                with precision:
-                    if teacher is not None:
-                        with torch.no_grad():
-                            target = teacher(clips).float()
-                            if recipe.loss == "kl":
-                                target = F.softmax(target / recipe.temperature, 1)
-                    logits = model(clips)
-                loss = loss_of(recipe, logits.float(), target, labels)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                total += loss.detach() * len(indices)
-                right += (logits.detach().argmax(1) == labels).sum()
-        log.loss.append(total.item() / len(source))
-        log.accuracy.append(100 * right.item() / len(source))
+        loss, accuracy = _epoch(model, optimizer, source, recipe, seed, epoch, device, augment, flip, teacher)
+        log.loss.append(loss)
+        log.accuracy.append(accuracy)
         if on_epoch is not None:
             on_epoch(epoch, model)
             model.train()
-        if not math.isfinite(log.loss[-1]):
+        if not math.isfinite(loss):
             log.diverged_at = epoch + 1
-            where = f"epoch {epoch + 1} (loss {log.loss[-1]}) at learning rate {recipe.learning_rate(epoch):g}"
+            where = f"epoch {epoch + 1} (loss {loss}) at learning rate {recipe.learning_rate(epoch):g}"
             say(f"{what}: diverged in {where}; try a lower one")
         log.seconds = earlier + time.monotonic() - started
         if checkpoint is not None and time.monotonic() - saved > checkpoint_seconds and epoch + 1 < recipe.epochs:
@@ -193,6 +168,52 @@ def fit(
             break
     log.peak_memory_mb = peak_memory_mb(device)
     return log
+
+
+def _epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    source: Source,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    augment: Augment | None,
+    flip: bool,
+    teacher: nn.Module | None,
+) -> tuple[float, float]:
+    """One pass over the source: (mean loss, accuracy in percent on the training clips)."""
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.learning_rate(epoch)
+    precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
+    draw = seeding.generator("fit", seed, epoch)
+    total, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    with seeding.forked("dropout", seed, epoch, device=device):
+        order = torch.randperm(len(source), generator=draw).split(recipe.batch_size)
+        batches = ((i, *source.batch(i, epoch=epoch, seed=seed, flip=flip)) for i in order)
+        for indices, clips, target in _ahead(batches) if device.type == "cuda" else batches:
+            clips, target = clips.to(device, non_blocking=True), target.to(device, non_blocking=True)
+            labels = source.labels[indices].to(device)
+            if augment is not None:
+                clips, target = augment(clips, target, draw)
+            with precision:
+                if teacher is not None:
+                    target = _teachers_target(teacher, clips, recipe)
+                logits = model(clips)
+            loss = loss_of(recipe, logits.float(), target, labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(indices)
+            right += (logits.detach().argmax(1) == labels).sum()
+    return total.item() / len(source), 100 * right.item() / len(source)
+
+
+@torch.no_grad()
+def _teachers_target(teacher: nn.Module, clips: Tensor, recipe: Recipe) -> Tensor:
+    """The teacher's logits ``float32 [N, C]`` of what the student sees; for 'kl' as probabilities."""
+    logits = teacher(clips).float()
+    return F.softmax(logits / recipe.temperature, 1) if recipe.loss == "kl" else logits
 
 
 def _ahead(batches: Iterator[tuple], depth: int = 3) -> Iterator[tuple]:

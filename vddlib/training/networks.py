@@ -121,28 +121,42 @@ def train_network(
 
     def build(folder: Path) -> None:
         model = network.build(source.classes, geometry, seed)
-        notes = folder / "looks.json"
-        kept = json.loads(notes.read_text()) if notes.is_file() else []
-
-        def on_epoch(epoch: int, model: nn.Module) -> None:
-            if look is not None and look_every and (epoch + 1) % look_every == 0:
-                kept[:] = [note for note in kept if note["epoch"] <= epoch]
-                kept.append({"epoch": epoch + 1, **look(model)})
-                files.write_json(notes, kept)
-
         log = fit(
             model, source, recipe, seed=seed, device=device, augment=augment, flip=flip,
             teacher=teacher.model.to(device).eval() if teacher else None,
-            checkpoint=folder / "checkpoint.pt", on_epoch=on_epoch, what=what,
+            checkpoint=folder / "checkpoint.pt", on_epoch=_looking(folder / "looks.json", look, look_every), what=what,
         )  # fmt: skip
-        files.write_tensors(folder / "model.safetensors", model.state_dict())
-        made = {"device": device_name(device), "commit": commit(), "lock_sha256": lock_sha256()}
-        files.write_json(folder / "made.json", made)
-        files.write_json(folder / "log.json", vars(log))
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        _keep(folder, model, log, device)
 
     folder = cache.get("networks", key, build)
     return _open(folder, network, source, geometry, device, key)
+
+
+def _looking(
+    notes: Path, look: Callable[[nn.Module], dict] | None, every: int
+) -> Callable[[int, nn.Module], None] | None:
+    """What notes in a file, after every so many epochs, what `look` says of the network; None where nobody looks."""
+    if look is None or not every:
+        return None
+    kept = json.loads(notes.read_text()) if notes.is_file() else []
+
+    def on_epoch(epoch: int, model: nn.Module) -> None:
+        if (epoch + 1) % every == 0:
+            kept[:] = [note for note in kept if note["epoch"] <= epoch]  # of a run that was interrupted later on
+            kept.append({"epoch": epoch + 1, **look(model)})
+            files.write_json(notes, kept)
+
+    return on_epoch
+
+
+def _keep(folder: Path, model: nn.Module, log: FitLog, device: torch.device) -> None:
+    """Write the trained network, its log, and what it was trained on and by."""
+    files.write_tensors(folder / "model.safetensors", model.state_dict())
+    files.write_json(
+        folder / "made.json", {"device": device_name(device), "commit": commit(), "lock_sha256": lock_sha256()}
+    )
+    files.write_json(folder / "log.json", vars(log))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def train_teacher(
