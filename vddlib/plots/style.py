@@ -81,16 +81,35 @@ def tint(hex_colour: str, strength: float) -> tuple[float, float, float]:
     return tuple(1 - strength * (1 - channel) for channel in to_rgb(hex_colour))
 
 
+def holds_frames(fig: Figure) -> bool:
+    """Whether a figure shows pictures in true colour (frames of clips): these are saved as pixels and not as vectors."""
+    return any(image.get_array().ndim == 3 for ax in fig.axes for image in ax.images)
+
+
 def _bytes(fig: Figure, suffix: str, dpi: int = 150) -> bytes:
     buffer = io.BytesIO()
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}}[suffix]  # else no two files would be the same
+    # Without a date or a version of matplotlib, else no two files would be the same.
+    extra = {
+        "png": {"metadata": {"Software": None}},
+        "svg": {"metadata": {"Date": None}},
+        "jpg": {"pil_kwargs": {"quality": 90, "optimize": True, "subsampling": 0}},  # letters keep their colour
+    }[suffix]
     with matplotlib.rc_context(STYLE):
-        fig.savefig(buffer, format=suffix, dpi=dpi, metadata=metadata)
+        fig.savefig(buffer, format=suffix, dpi=dpi, **extra)
     return buffer.getvalue()
 
 
-def save(fig: Figure, path_without_suffix: str | Path, provenance: dict, caption: str = "") -> list[Path]:
-    """Write PATH.png (150 dpi), PATH.svg and PATH.json (provenance and caption); the same bytes for the same data."""
+def save(
+    fig: Figure, path_without_suffix: str | Path, provenance: dict, caption: str = "", png: bool = False
+) -> list[Path]:
+    """Write a figure and PATH.json (provenance and caption) beside it; the same bytes for the same data.
+
+    Pictures of frames become one compressed raster, PATH.jpg; everything else PATH.svg, and with `png` PATH.png too, for
+    places that show no SVG. What an earlier version of the figure left under the other suffixes is removed.
+    """
     path = Path(path_without_suffix)
-    paths = [write_atomic(path.with_name(f"{path.name}.{s}"), _bytes(fig, s)) for s in ("png", "svg")]
+    suffixes = ["jpg"] if holds_frames(fig) else ["svg", "png"] if png else ["svg"]
+    paths = [write_atomic(path.with_name(f"{path.name}.{suffix}"), _bytes(fig, suffix)) for suffix in suffixes]
+    for suffix in {"jpg", "png", "svg"} - set(suffixes):
+        path.with_name(f"{path.name}.{suffix}").unlink(missing_ok=True)
     return [*paths, write_origin(path.with_name(f"{path.name}.json"), {**provenance, "caption": caption})]
