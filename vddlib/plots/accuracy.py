@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from vddlib.plots.panels import (
     METRIC_LABELS,
     accuracy_axis,
+    brackets,
     compared,
     full_data,
     guess,
@@ -54,7 +55,7 @@ def accuracy_by_method(df: pd.DataFrame, metric: str = "top1") -> Drawing:
         block.suptitle(title, x=0.01, ha="left", fontsize=10)
     tick = Line2D([], [], marker="|", ls="", ms=11, mew=2, color=INK, label=RANDOM)
     dot = Line2D([], [], marker="o", ls="", ms=3.5, mfc="white", mec=INK, mew=0.7, label="one seed")
-    fig.legend(handles=[tick, dot], loc="outside lower right", ncols=2, title="in brackets: protocol", title_fontsize=8)
+    fig.legend(handles=[tick, dot], loc="outside lower right", ncols=2, title=brackets(blocks), title_fontsize=8)
     return fig
 
 
@@ -113,14 +114,14 @@ def accuracy_by_ipc(df: pd.DataFrame, metric: str = "top1") -> Drawing:
         text = f"{title} · full data {full[0]:.1f}" if full else title
         block.suptitle(text, x=0.01, ha="left", fontsize=10)
         block.supxlabel("clips per class (IPC)", fontsize=9, color=INK)
-    _ipc_legend(fig)
+    _ipc_legend(fig, brackets(blocks))
     return fig
 
 
-def _ipc_legend(fig: Drawing) -> None:
+def _ipc_legend(fig: Drawing, title: str) -> None:
     grey = Line2D([], [], color=GREY, marker="o", ls="--", ms=4, label=RANDOM)
     line = Line2D([], [], color=INK, ls=":", lw=0.9, label="chance")
-    fig.legend(handles=[grey, line], loc="outside lower right", ncols=2)
+    fig.legend(handles=[grey, line], loc="outside lower right", ncols=2, title=title, title_fontsize=8)
 
 
 def _besides_random(part: pd.DataFrame) -> list[str]:

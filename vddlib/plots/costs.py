@@ -10,6 +10,7 @@ from vddlib.core.errors import VddError
 from vddlib.plots.panels import (
     METRIC_LABELS,
     accuracy_axis,
+    brackets,
     compared,
     full_data,
     label_column,
@@ -107,7 +108,7 @@ def _trade_off(df: pd.DataFrame, metric: str, axes: Sequence[tuple[str, str, str
         Line2D([], [], marker="o", ls="", ms=5.5, mfc=shade, mec=GREY, label=f"IPC {ipc}")
         for shade, ipc in zip(shades, ipcs, strict=True)
     ]
-    fig.legend(handles=handles, loc="outside lower right", ncols=len(handles))
+    fig.legend(handles=handles, loc="outside lower right", ncols=len(handles), title=brackets(blocks), title_fontsize=8)
     return fig
 
 

@@ -66,6 +66,16 @@ def with_protocol(method: str, part: pd.DataFrame) -> str:
     return f"{display(method)} ({protocol}{'' if protocol == own_protocol(method) else '!'})"
 
 
+def brackets(blocks: Sequence[tuple[str, pd.DataFrame]]) -> str:
+    """What the brackets after methods' names mean, for a legend."""
+    foreign = any(
+        own_protocol(method) != protocol
+        for _, part in blocks
+        for method, protocol in zip(part["method"], part["protocol"], strict=True)
+    )
+    return "in brackets: protocol" + (", ! where it is not the method's own" if foreign else "")
+
+
 def guess(part: pd.DataFrame, metric: str) -> float | None:
     """What guessing has in this metric, percent; None where that is not known."""
     return {"top1": chance(part["dataset"].iloc[0]), "auc": 50.0}.get(metric)
@@ -86,8 +96,8 @@ def accuracy_axis(ax: Axes, part: pd.DataFrame, metric: str, label_chance: bool 
         ax.axhline(guessed, color=INK, lw=0.9, ls=":", zorder=1.5)
         if label_chance:
             ax.annotate(
-                f"chance {guessed:.1f}", (0, guessed), (3, -2), xycoords=("axes fraction", "data"),
-                textcoords="offset points", fontsize=7, color=INK, va="top",
+                f"chance {guessed:.1f}", (1, guessed), (-3, -2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", fontsize=7, color=INK, va="top", ha="right",
             )  # fmt: skip
 
 
