@@ -13,7 +13,6 @@ from vddlib import results
 from vddlib.core import provenance
 from vddlib.core.errors import VddError
 from vddlib.results import records
-from vddlib.results.main_table import blocks_of
 
 
 def row(**changes) -> dict:
@@ -294,77 +293,6 @@ def test__write_table__rerun_changes_no_file(tmp_path):
     assert before == [p.read_bytes() for p in results.write_table(table, tmp_path, "t", {"rows": 1})]
 
 
-def test__main_table__says_where_the_recipe_departs(tmp_path, monkeypatch):
-    df = frame([row(seed=s, epochs=60, lr=0.0025, batch_size=256) for s in range(2)], tmp_path, monkeypatch)
-    text = "Protocol A departs here from its published recipe: epochs 60 (published 500), lr 0.0025 (published 0.01)."
-    assert text in blocks_of(df)[1]
-    df = df.assign(epochs=500, lr=0.01)
-    assert not any("departs" in note for note in blocks_of(df)[1])
-
-
-def test__main_table__names_students_that_were_lost(tmp_path, monkeypatch):
-    rows = [row(seed=s, train_top1=t) for s, t in enumerate((100.0, 12.0, 99.0))]
-    df = frame(rows, tmp_path, monkeypatch)
-    notes = blocks_of(df)[1]
-    assert any("collapsed): Random IPC 1 (1)." in note for note in notes)
-    assert not any("collapsed" in note for note in blocks_of(df[df["seed"] != 1])[1])
-
-
-def test__main_table__low_training_accuracy_under_soft_labels_is_no_collapse(tmp_path, monkeypatch):
-    rows = [row(method="optdistill", protocol="A-regions", seed=s, train_top1=45.0) for s in range(2)]
-    notes = blocks_of(frame(rows, tmp_path, monkeypatch))[1]
-    assert any("soft labels: collapsed, or taught other classes): OptDistill IPC 1 (2)." in note for note in notes)
-    assert not any("diverged" in note for note in notes)
-
-
-def test__ablations(tmp_path, monkeypatch):
-    d = {"protocol": "D", "teacher": "minic3d_bn", "ipc": 5}
-    rows = [
-        row(**d, method=m, seed=s, top1=40.0 + s, variant="components")
-        for m in ("tsgf", "tsgf[no_mask]")
-        for s in (0, 2)
-    ]
-    rows += [row(**d, method="tsgf", student="cnn_gru(width=8)", variant="architectures")]
-    rows += [row(**d, method="tsgf", subset="static", variant="groups"), row(**d, method="tsgf", variant="mine")]
-    rows += [row(**{**d, "ipc": i}, method=m, variant="ipcs") for i in (1, 5) for m in ("random", "tsgf")]
-    rows += [row(**d, method="tsgf", variant="labels"), row(**{**d, "ipc": None}, method="full", variant="labels")]
-    blocks = results.ablations(frame(rows, tmp_path, monkeypatch))
-    assert [b.header.partition(":")[0] for b in blocks] == ["components", "architectures", "groups", "ipcs", "labels"]
-    components, architectures, groups, ipcs, labels = (b.table for b in blocks)
-    assert labels["ipc"].astype("string").fillna("").tolist() == ["", "5"] and labels["method"][0] == "Full data"
-    assert components[["method", "mean", "n", "published"]].values.tolist() == [
-        ["TSGF", 41.0, 2, 54.8], ["TSGF [no mask]", 41.0, 2, 46.9]
-    ]  # fmt: skip
-    assert components["std"].tolist() == pytest.approx([2**0.5] * 2)
-    assert architectures[["published", "published on"]].values.tolist() == [[17.8, "MiniUCF, IPC 1"]]
-    assert groups["published"].tolist() == [53.6] and "table 7" in blocks[2].header
-    found = dict(zip(zip(ipcs["method"], ipcs["ipc"], strict=True), ipcs["published"], strict=True))
-    assert found["TSGF", 1] == 39.2 and pd.isna(found["TSGF", 5]) and pd.isna(found["Random", 1])
-
-
-def test__main_table(tmp_path, monkeypatch):
-    rows = [row(seed=s, ipc=i, method=m, top1=20.0 + s + i) for s in range(3) for i in (1, 5) for m in ("random", "dm")]
-    rows += [row(method="full", ipc=None, seed=s, top1=90.0 + s) for s in range(2)]
-    rows += [row(method="full", ipc=None, student="cnn_gru", top1=80.0), row(subset="dynamic", top1=1.0)]
-    rows += [row(method="tsgf", epochs=e, top1=float(e)) for e in (30, 60)]
-    rows += [row(method="idtd", variant="k4"), row(method="idtd")]
-    df = frame(rows, tmp_path, monkeypatch)
-    paths = results.main_table("quick", tmp_path)
-    assert [p.name for p in paths] == ["table.md", "table.csv", "table.tex", "table.json"]
-    text = paths[0].read_text()
-    for part in (
-        "Motions · protocol A · MiniC3D · 8 frames of 32x32 · 30 or 60 epochs", "3 seeds", "chance 12.5", "22.0 (1.0)",
-        "90.5 (0.7) n=2", "published (MiniUCF, A), IPC 1 / 5", "9.9 (0.8) / 22.9 (1.1)", "another dataset", "CNN+GRU",
-        "TSGF, 30 epochs", "| IDTD, k4 ", "| IDTD  ", "39.2 (0.7) / – [D]",
-    ):  # fmt: skip
-        assert part in text, part
-    csv = pd.read_csv(paths[1], keep_default_na=False)
-    random = csv[csv["method"] == "Random"].iloc[0]
-    assert (random["IPC 1"], random["IPC 5"]) == ("22.0 (1.0)", "26.0 (1.0)")
-    facts = json.loads(paths[3].read_text())
-    assert facts["rows"] == len(df) and facts["dataset_sha256"] == {"motions": ["d" * 64]}
-
-
 # ---- published numbers
 
 SECTION_4 = {  # method: MiniUCF at IPC 1, 5, 10; HMDB51 likewise; typed again from the papers
@@ -444,13 +372,6 @@ def test__compare__a_smaller_minic3d_stands_beside_minic3d_and_not_beside_anothe
         assert beside["published_mean"].item() == expected
 
 
-def test__main_table__distillation_shorter_than_by_default_is_told():
-    rows = [row(method="dm", iterations=100, lr_pixels=30.0), row(method="random", seed=1)]
-    notes = " ".join(blocks_of(pd.DataFrame(rows))[1])
-    assert "DM iterations 100 (default 5000)" in notes and "lr_pixels" not in notes
-    assert "Distillation" not in " ".join(blocks_of(pd.DataFrame([row(method="dm", iterations=5000)]))[1])
-
-
 def test__large_datasets_stand_beside_the_published_top5(tmp_path, monkeypatch):
     rows = [row(method="dm", dataset="ssv2", ipc=1, seed=s, top1=1.0, top5=3.0 + s) for s in (0, 1)]
     rows += [row(method="dm", dataset="miniucf", ipc=1, seed=s, top1=15.0, top5=40.0) for s in (0, 1)]
@@ -458,5 +379,3 @@ def test__large_datasets_stand_beside_the_published_top5(tmp_path, monkeypatch):
     beside = results.compare(df).set_index("dataset")
     assert beside.loc["ssv2", ["mean", "published_mean"]].tolist() == [3.5, 3.6]
     assert beside.loc["miniucf", ["mean", "published_mean"]].tolist() == [15.0, 15.3]
-    headers = [block.header for block in blocks_of(df)[0]]
-    assert ["top-5" in header for header in headers] == ["SSv2" in header for header in headers]

@@ -16,7 +16,10 @@ def folder() -> Path:
 
 
 def figure(drawing, name: str, caption: str, clips: Clips | None = None):
-    """Save a figure as ``NAME.png``, ``.svg`` and ``.json`` (with the fingerprint of `clips`), and return it."""
+    """Save a figure as ``NAME.svg`` (one raster where it shows frames) and ``NAME.json``; and return it.
+
+    The .json holds provenance (with the fingerprint of `clips`) and the caption.
+    """
     plots.save(drawing, folder() / name, _origin(clips), caption)
     return drawing
 

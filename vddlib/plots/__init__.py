@@ -1,15 +1,10 @@
-"""Figures, each a function that returns one: of records (accuracy.py), of clips, training and networks (drawings.py)."""
+"""Figures, each a function that returns one: of records (accuracy, costs), of clips (clips, strips), training, networks."""
 
-from vddlib.plots.accuracy import (
-    accuracy_by_bytes,
-    accuracy_by_cost,
-    accuracy_by_ipc,
-    accuracy_by_method,
-    accuracy_by_time,
-    costed,
-)
-from vddlib.plots.clips import chosen_in_plane, class_counts, evolution, filmstrip, frame_sampling, saliency
+from vddlib.plots.accuracy import accuracy_by_ipc, accuracy_by_method
+from vddlib.plots.clips import chosen_in_plane, class_counts, evolution, frame_sampling, saliency
+from vddlib.plots.costs import accuracy_by_bytes, accuracy_by_cost, accuracy_by_time, costed
 from vddlib.plots.networks import layer_diagram
+from vddlib.plots.strips import filmstrip, flow_filmstrip, flow_wheel, mixed_filmstrip, mixture
 from vddlib.plots.style import colour, marker, save
 from vddlib.plots.training import cases, confusion, curves, losses, plane
 
@@ -28,10 +23,14 @@ __all__ = [
     "curves",
     "evolution",
     "filmstrip",
+    "flow_filmstrip",
+    "flow_wheel",
     "frame_sampling",
     "layer_diagram",
     "losses",
     "marker",
+    "mixed_filmstrip",
+    "mixture",
     "plane",
     "saliency",
     "save",

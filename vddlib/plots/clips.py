@@ -5,43 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vddlib.core.errors import VddError
+from vddlib.plots.strips import widest
 from vddlib.plots.style import GREY, INK, LINES, SPLITS, Drawing, colour, drawing, styled, tint
 from vddlib.results.schema import display
-
-
-@styled
-def filmstrip(
-    clips: np.ndarray, titles: Sequence[str] | None = None, columns: int = 8, along: str | None = None
-) -> Drawing:
-    """One clip per row, `columns` frames of it evenly along time.
-
-    clips: uint8 [N, T, H, W, 3]; titles: N texts, at the left of the rows; along: what stands below instead of the
-    frames' numbers, where these are no frames of one clip.
-    """
-    clips = np.asarray(clips)
-    if clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8:
-        raise VddError(f"filmstrip: clips are uint8 [N, T, H, W, 3], got {clips.dtype} {list(clips.shape)}")
-    count, frames, height, width = clips.shape[:4]
-    chosen = np.unique(np.linspace(0, frames - 1, min(columns, frames)).round().astype(int))
-    gap = max(1, width // 24)
-    sheet = np.full((count * (height + gap) - gap, len(chosen) * (width + gap) - gap, 3), 255, np.uint8)
-    for row, clip in enumerate(clips):
-        for column, frame in enumerate(chosen):
-            y, x = row * (height + gap), column * (width + gap)
-            sheet[y : y + height, x : x + width] = clip[frame]
-    left = 0.095 * max((len(title) for title in titles or [""]), default=0) + 0.15  # inches
-    cell = 8.0 / max(len(chosen), 6)
-    fig = drawing(left + cell * len(chosen), cell * sheet.shape[0] / (width + gap) + 0.5)
-    ax = fig.add_subplot()
-    ax.imshow(sheet, interpolation="nearest")
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    ax.set_yticks(np.arange(count) * (height + gap) + height / 2, titles if titles is not None else [""] * count)
-    numbers = [str(frame) for frame in chosen] if along is None else [""] * len(chosen)
-    ax.set_xticks(np.arange(len(chosen)) * (width + gap) + width / 2, numbers)
-    ax.set_xlabel("frame of the clip" if along is None else along)
-    return fig
 
 
 @styled
@@ -80,8 +46,13 @@ def evolution(snapshots: np.ndarray, iterations: Sequence[int], classes: Sequenc
             f"evolution: {len(iterations)} snapshots are uint8 [S, k, T, H, W, 3], got {list(snapshots.shape)}"
         )
     count, rows, frames = snapshots.shape[:3]
-    fig = drawing(1.1 * count + 1.2, 1.1 * rows + 0.5)
-    axes = fig.subplots(rows, count, squeeze=False)
+    names = list(classes[:rows])
+    left = widest(names) + 0.15  # inches; room for the names, which matplotlib's own layout would cut off
+    wide, high = left + 1.1 * count, 1.1 * rows * snapshots.shape[3] / snapshots.shape[4] + 0.25
+    fig = drawing(wide, high)
+    fig.set_layout_engine("none")
+    space = {"left": left / wide, "right": 1 - 0.05 / wide, "bottom": 0.03 / high, "top": 1 - 0.25 / high}
+    axes = fig.subplots(rows, count, squeeze=False, gridspec_kw=space | {"wspace": 0.06, "hspace": 0.06})
     for row in range(rows):
         for column in range(count):
             ax = axes[row, column]
@@ -92,7 +63,7 @@ def evolution(snapshots: np.ndarray, iterations: Sequence[int], classes: Sequenc
             ax.spines[:].set_visible(False)
             if row == 0:
                 ax.set_title(f"iteration {iterations[column]}" if column else "at first", fontsize=8)
-        axes[row, 0].set_ylabel(classes[row], rotation=0, ha="right", va="center", fontsize=8)
+        axes[row, 0].set_ylabel(names[row], rotation=0, ha="right", va="center", fontsize=8)
     return fig
 
 
@@ -102,10 +73,11 @@ def saliency(
 ) -> Drawing:
     """TSGF's equations 6 to 8 over one clip: its frames, their differences and saliency, the threshold, the mask.
 
-    clip: uint8 [T, H, W, 3]; differences, scores, mask: T values each, the first two in units of the standardised pixels.
+    clip: uint8 [T, H, W, 3]; differences, scores, mask: T values each, the first two in units of the standardised pixels
+    (a mean absolute change of 1 is one standard deviation of the dataset's pixels).
     """
     count = len(clip)
-    fig = drawing(0.85 * count + 1.2, 3.6)
+    fig = drawing(0.85 * count + 1.4, 4.2)
     grid = fig.add_gridspec(3, count, height_ratios=[1, 1.3, 0.8])
     for frame in range(count):
         ax = fig.add_subplot(grid[0, frame])
@@ -115,15 +87,18 @@ def saliency(
     ax = fig.add_subplot(grid[1, :])
     ax.bar(steps, differences, 0.7, color=tint(LINES[0], 0.35), label="difference d (eq. 6)")
     ax.plot(steps, scores, "o-", color=LINES[0], label="saliency s (eq. 7)")
-    ax.axhline(epsilon, color=LINES[1], ls="--", label="epsilon")
+    ax.axhline(epsilon, color=LINES[1], ls="--", label="threshold ε")
     ax.set_xlim(-0.5, count - 0.5)
-    ax.set_xticks([])
-    ax.legend(ncols=3, fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderaxespad=0.2)
+    ax.set_ylim(0, 1.35 * max(*differences, *scores, epsilon))  # room for the legend
+    ax.set_xticks(steps, [""] * count)
+    ax.set_ylabel("mean change of a pixel\n(standard deviations)")
+    ax.legend(ncols=3, fontsize=7, loc="upper right", frameon=False, borderaxespad=0.2)
     ax = fig.add_subplot(grid[2, :])
     ax.bar(steps, mask, 0.7, color=LINES[2])
     ax.set_xlim(-0.5, count - 0.5)
+    ax.set_ylim(0, 1.1 * max(1.0, *mask))
     ax.set_xticks(steps)
-    ax.set_ylabel("mask M")
+    ax.set_ylabel("mask M (factor\nof the gradient)")
     ax.set_xlabel("frame; where the mask is 0 the frame gets no gradient")
     return fig
 

@@ -13,6 +13,7 @@ from vddlib.results.write import write_origin
 
 LINES = ["#0072B2", "#D55E00", "#117733", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#999933"]
 SPLITS = {"train": "#0072B2", "test": "#E69F00"}
+HEAVIEST = 900_000  # bytes of a raster; `results.weight` refuses files over 1 MB
 INK, GREY = "#333333", "#888888"
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -81,16 +82,52 @@ def tint(hex_colour: str, strength: float) -> tuple[float, float, float]:
     return tuple(1 - strength * (1 - channel) for channel in to_rgb(hex_colour))
 
 
+def holds_frames(fig: Figure) -> bool:
+    """Whether a figure shows pictures in true colour (frames of clips): these are saved as pixels and not as vectors."""
+    return any(image.get_array().ndim == 3 for ax in fig.axes for image in ax.images)
+
+
 def _bytes(fig: Figure, suffix: str, dpi: int = 150) -> bytes:
     buffer = io.BytesIO()
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}}[suffix]  # else no two files would be the same
+    # Without a date or a version of matplotlib, else no two files would be the same.
+    extra = {
+        "png": {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}},
+        "svg": {"metadata": {"Date": None}},
+        "jpg": {"pil_kwargs": {"quality": 90, "optimize": True, "subsampling": 0}},  # thin lines keep their colour
+    }[suffix]
     with matplotlib.rc_context(STYLE):
-        fig.savefig(buffer, format=suffix, dpi=dpi, metadata=metadata)
+        fig.savefig(buffer, format=suffix, dpi=dpi, **extra)
     return buffer.getvalue()
 
 
-def save(fig: Figure, path_without_suffix: str | Path, provenance: dict, caption: str = "") -> list[Path]:
-    """Write PATH.png (150 dpi), PATH.svg and PATH.json (provenance and caption); the same bytes for the same data."""
+def _raster(fig: Figure) -> dict[str, bytes]:
+    """The figure as PNG or JPEG, whichever is smaller, by its suffix; at fewer dots per inch if it were too heavy.
+
+    Small frames drawn large are squares of one colour: PNG keeps them exactly, in a fraction of JPEG's bytes. Frames of
+    real video are the other way round.
+    """
+    for dpi in (150, 110, 80):
+        suffix, data = min(((one, _bytes(fig, one, dpi)) for one in ("png", "jpg")), key=lambda found: len(found[1]))
+        if len(data) <= HEAVIEST:
+            break
+    return {suffix: data}
+
+
+def save(
+    fig: Figure, path_without_suffix: str | Path, provenance: dict, caption: str = "", png: bool = False
+) -> list[Path]:
+    """Write a figure and PATH.json (provenance and caption) beside it; the same bytes for the same data.
+
+    Pictures of frames become one raster, PATH.png or PATH.jpg, whichever is smaller; everything else PATH.svg, and with
+    `png` PATH.png too, for places that show no SVG. What an earlier version of the figure left under the other suffixes
+    is removed. Returns the paths written.
+    """
     path = Path(path_without_suffix)
-    paths = [write_atomic(path.with_name(f"{path.name}.{s}"), _bytes(fig, s)) for s in ("png", "svg")]
+    if holds_frames(fig):
+        files = _raster(fig)
+    else:
+        files = {suffix: _bytes(fig, suffix) for suffix in (("svg", "png") if png else ("svg",))}
+    paths = [write_atomic(path.with_name(f"{path.name}.{suffix}"), data) for suffix, data in files.items()]
+    for suffix in {"jpg", "png", "svg"} - set(files):
+        path.with_name(f"{path.name}.{suffix}").unlink(missing_ok=True)
     return [*paths, write_origin(path.with_name(f"{path.name}.json"), {**provenance, "caption": caption})]

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from vddlib.plots.panels import label_column
 from vddlib.plots.style import INK, LINES, Drawing, colour, drawing, marker, styled, tint
 from vddlib.results.schema import display
+
+HEIGHT = 3.2  # of the plane's axes, inches
 
 
 @styled
@@ -93,8 +96,8 @@ def curves(
     numbers = all(isinstance(value, int | float) for value in x)
     places = list(x) if numbers else list(range(len(x)))
     for number, (name, values) in enumerate(series.items()):
-        means = [float(np.mean(some)) for some in values]
-        spreads = [float(np.std(some, ddof=1)) if len(some) > 1 else 0.0 for some in values]
+        means = [float(np.mean(seeds)) for seeds in values]
+        spreads = [float(np.std(seeds, ddof=1)) if len(seeds) > 1 else 0.0 for seeds in values]
         shade = LINES[number % len(LINES)]
         ax.errorbar(
             places, means, yerr=spreads, fmt="o-", color=shade, mec="white", capsize=2.5, elinewidth=1, label=name
@@ -113,15 +116,29 @@ def curves(
 
 @styled
 def plane(points: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str) -> Drawing:
-    """Methods in a plane: a small mark per value (seed), a large one at their mean. points: method -> (x, y) each."""
-    fig = drawing(6.2, 3.8)
+    """Methods in a plane: their means with one standard deviation (over seeds) both ways, named at the right.
+
+    points: method -> (x, y) of each seed. An axis whose means span more than a factor of five is logarithmic.
+    """
+    fig = drawing(6.4, HEIGHT + 0.7)
     ax = fig.add_subplot()
-    for method, places in points.items():
-        xs, ys = np.asarray(places, float).reshape(-1, 2).T
-        style = {"color": colour(method), "marker": marker(method), "ls": "", "mec": "white", "mew": 0.5}
-        ax.plot(xs, ys, **style, ms=4, alpha=0.5)
-        ax.plot(xs.mean(), ys.mean(), **style, ms=9, label=display(method))
+    names, means, spreads = list(points), [], []
+    for method in names:
+        places = np.asarray(points[method], float).reshape(-1, 2)
+        means.append(places.mean(0))
+        spreads.append(places.std(0, ddof=1) if len(places) > 1 else np.zeros(2))
+        style = {"color": colour(method), "marker": marker(method), "ms": 6.5, "mec": "white", "mew": 0.5, "ls": ""}
+        ax.errorbar(*means[-1], *spreads[-1][::-1], elinewidth=0.8, capsize=1.5, **style)
+    low, high = np.min(means, 0), np.max(means, 0)
+    for scale, least, most in zip((ax.set_xscale, ax.set_yscale), low, high, strict=True):
+        if least > 0 and most > 5 * least:
+            scale("log")
+    for axis in (axis for axis in (ax.xaxis, ax.yaxis) if axis.get_scale() == "log"):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
-    fig.legend(loc="outside right center")
+    ax.margins(0.08)
+    label_column(ax, [(display(name), colour(name), *at) for name, at in zip(names, means, strict=True)], HEIGHT)
     return fig

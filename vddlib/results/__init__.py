@@ -1,11 +1,13 @@
-"""Results: records on disk, queries over them, and tables beside the published numbers. One door to five small rooms.
+"""Results: records on disk, queries over them, and tables beside the published numbers.
 
 record(row)            a notebook's evaluated student       -> $VDD_RUN/records.csv
 gather("quick")        every run's records                  -> figures/quick/records.csv
 load, summarise        the gathered records; mean, std and n over seeds
 compare(df)            ours beside published
 ablations(df)          one table per experiment, beside the paper's
-main_table("quick")    methods x IPC                        -> figures/quick/table.{md,csv,tex,json}
+main_table("quick")    methods under their own protocols    -> figures/quick/table.{md,csv,tex,json}
+                       and all of them under one            -> figures/quick/table_one_protocol.{md,csv,tex,json}
+plain(df)              the records that are no variant      (what main tables and figures show)
 """
 
 from vddlib.results.ablations import ablations
@@ -15,6 +17,7 @@ from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.published import papers, published
 from vddlib.results.records import gather, load, read, record, records_path, summarise
 from vddlib.results.schema import COLUMNS, COSTS, DATASETS, METRICS, ORIGIN, STUDENTS, display
+from vddlib.results.select import in_reading_order, plain, random_beside, under_own_protocol
 from vddlib.results.write import Block, origin, write_table
 
 __all__ = [
@@ -31,15 +34,19 @@ __all__ = [
     "dataset_table",
     "display",
     "gather",
+    "in_reading_order",
     "load",
     "main_table",
     "method_rank",
     "origin",
     "papers",
+    "plain",
     "published",
+    "random_beside",
     "read",
     "record",
     "records_path",
     "summarise",
+    "under_own_protocol",
     "write_table",
 ]

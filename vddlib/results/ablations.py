@@ -7,7 +7,7 @@ from vddlib.results.methods import method_rank
 from vddlib.results.published import published
 from vddlib.results.records import summarise
 from vddlib.results.schema import blank_to_none, display, headline
-from vddlib.results.write import Block
+from vddlib.results.write import Block, cell
 
 # Records of an experiment carry its name as their variant. (what it asks, paper, the table that it answers)
 EXPERIMENTS = {
@@ -25,12 +25,18 @@ EXPERIMENTS = {
     "from files": ("students of the clips as they are, and of what comes back out of their files", "optdistill", None),
 }
 ILLEGIBLE = {5, 8}  # of TSGF, in the copy at hand, but for single values
-SHOWN = ["dataset", "method", "subset", "ipc", "protocol", "student", "teacher", "frames"]
+SETTINGS = ["dataset", "method", "subset", "ipc", "protocol", "student", "teacher", "frames"]
+KEPT = ["method", "ours", "published"]  # columns that stay although all rows have the same value
+IN_CAPTION = {  # how a value that all rows share is said in the caption
+    "subset": "{} classes", "ipc": "IPC {}", "protocol": "protocol {}", "student": "student {}", "teacher": "teacher {}",
+    "frames": "{} frames", "n": "{} seeds", "published on": "published on {}",
+}  # fmt: skip
 
 
 def ablations(df: pd.DataFrame) -> list[Block]:
-    """A block per experiment: our mean, std and n by setting, the published value beside where its table has that case.
+    """A block per experiment: ours as 'mean (std)' by setting, the published value beside where its table has that case.
 
+    What all rows share (dataset, IPC, student, number of seeds n, ...) is said in the block's header instead of a column.
     The published value is of the same method, student and part of the classes, and of the same IPC (of another, which is
     named, where the paper's table has none of ours); it is of the dataset that stands for ours, so that the order can be
     compared and not the level. Experiments without a record are left out.
@@ -44,25 +50,39 @@ def ablations(df: pd.DataFrame) -> list[Block]:
             continue
         theirs = published(paper=paper)
         theirs = theirs[theirs["table"] == number]
-        table = _beside(summarise(part), theirs)
+        table, shared = _without_constants(_beside(summarise(part), theirs))
         answered = f", table {number} of the paper" if number else ""
         answered += " (illegible in the copy at hand)" if number in ILLEGIBLE else ""
-        blocks.append(Block(f"{experiment}: {asks}{answered}", table))
+        blocks.append(Block(" · ".join([f"{experiment}: {asks}{answered}", *shared]), table))
     return blocks
 
 
 def _beside(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """A row per setting of ours: its columns, our 'mean (std)', n, and the published 'mean (std)' where there is one."""
     rows, other_ipc = [], not theirs["ipc"].isin(ours["ipc"]).any()
     for row in ours.sort_values("method", key=lambda names: names.map(method_rank), kind="stable").to_dict("records"):
         metric = headline(row["dataset"])
-        shown = {name: row[name] for name in SHOWN if blank_to_none(row.get(name)) is not None}
-        shown |= {name: display(row[name]) for name in ("dataset", "method")}
-        shown |= {"mean": row[f"{metric}_mean"], "std": row[f"{metric}_std"], "n": row[f"{metric}_n"]}
+        shown = {name: row[name] for name in SETTINGS if blank_to_none(row.get(name)) is not None}
+        shown |= {name: display(row[name]) for name in ("dataset", "method", "student")}
+        shown |= {"ours": cell(row[f"{metric}_mean"], row[f"{metric}_std"]), "n": row[f"{metric}_n"]}
         rows.append(shown | _published(row, theirs, other_ipc))
     table = pd.DataFrame(rows)
-    table = table.astype({"ipc": "Int64"}) if "ipc" in table else table
-    order = [*SHOWN, "mean", "std", "n", "published", "published std", "published on"]
+    table = table.astype({name: "Int64" for name in ("ipc", "frames") if name in table})
+    order = [*SETTINGS, "ours", "n", "published", "published on"]
     return table[[name for name in order if name in table and table[name].notna().any()]]
+
+
+def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The table without the columns in which all rows have the same value, and those values as texts of a caption."""
+    shared = []
+    for name in (name for name in table if name not in KEPT):
+        # Rows without a published value say nothing of where it is from; an empty setting is a value of its own.
+        values = table[name].dropna() if name == "published on" else table[name]
+        if values.nunique(dropna=False) == 1:
+            text = IN_CAPTION.get(name, "{}").format(values.iloc[0])
+            shared.append("1 seed" if text == "1 seeds" else text)
+            table = table.drop(columns=name)
+    return table, shared
 
 
 def _published(row: dict, theirs: pd.DataFrame, other_ipc: bool) -> dict:
@@ -78,4 +98,4 @@ def _published(row: dict, theirs: pd.DataFrame, other_ipc: bool) -> dict:
         return {}
     paper = found.iloc[0]
     where = f"{display(dataset)}, IPC {paper['ipc']}"
-    return {"published": paper["mean"], "published std": paper["std"], "published on": where}
+    return {"published": cell(paper["mean"], paper["std"]), "published on": where}

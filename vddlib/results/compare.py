@@ -11,7 +11,7 @@ from vddlib.results.schema import EXTRA_KEYS, SETTING, display, headline
 STANDS_FOR = {"motions": "miniucf", "ucf10": "miniucf", "hmdb51-vdsd": "hmdb51"}
 SAME = {"hmdb51-vdsd": "hmdb51"}  # the papers' HMDB51 is this one
 SPLIT_NOTE = "published on the 5236-clip split of HMDB51, ours on official split 1"
-NOTHING = {
+UNPUBLISHED = {
     "published_on": "", "published_mean": None, "published_std": None, "published_by": "", "difference": None, "remark": "",
 }  # fmt: skip
 
@@ -33,10 +33,10 @@ def compare(df: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
     ours = summary[setting].assign(
         mean=summary[f"{metric}_mean"], std=summary[f"{metric}_std"], n=summary[f"{metric}_n"]
     )
-    numbers = [column for column, blank in NOTHING.items() if blank is None]
+    numbers = [column for column, blank in UNPUBLISHED.items() if blank is None]
     reference = published(metric=metric, reference=True)
     beside = [_beside(row, reference) for row in ours.to_dict("records")]
-    theirs = pd.DataFrame(beside, index=ours.index, columns=list(NOTHING))
+    theirs = pd.DataFrame(beside, index=ours.index, columns=list(UNPUBLISHED))
     theirs[numbers] = theirs[numbers].astype("float64")
     return pd.concat([ours, theirs], axis=1).reset_index(drop=True)
 
@@ -46,7 +46,7 @@ def _beside(ours: dict, reference: pd.DataFrame) -> dict:
     same_ipc = reference["ipc"].isna() if pd.isna(ours["ipc"]) else reference["ipc"].eq(ours["ipc"]).fillna(False)
     found = reference[(reference["method"] == ours["method"]) & (reference["dataset"] == dataset) & same_ipc]
     if found.empty or ours.get("variant") or ours.get("subset"):
-        return NOTHING
+        return UNPUBLISHED
     student = ours["student"].partition("(")[0]  # a small MiniC3D is nearer to MiniC3D than to another architecture
     likeness = 2 * (found["student"] == student) + (found["protocol"] == ours["protocol"])
     paper = found.loc[likeness.idxmax()]

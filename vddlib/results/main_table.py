@@ -1,4 +1,4 @@
-"""The table a reader sees first: a row per method, a column per IPC, the published value beside."""
+"""The two tables a reader sees first: every method under its own protocol, and every method under one protocol."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,230 +7,176 @@ import pandas as pd
 
 from vddlib.core import provenance
 from vddlib.core.errors import VddError
-from vddlib.results.compare import SPLIT_NOTE, compare
-from vddlib.results.methods import method_rank
+from vddlib.results import notes, select
+from vddlib.results.compare import compare
 from vddlib.results.records import load
 from vddlib.results.schema import chance, display, headline
-from vddlib.results.write import Block, origin, write_table
+from vddlib.results.write import Block, cell, origin, write_table
 
-BLOCK = ["dataset", "protocol", "student", "frames", "size"]
 NAMES = {"top1": "top-1", "top5": "top-5", "auc": "macro AUC", "f1": "macro F1"}
-APART = ["teacher", "epochs", "variant"]  # named in the row where one method has several in the same cell
+COLUMNS = "Ours: IPC n is the method, random n random real clips under the same protocol, difference n the method minus random"
 
 
 def main_table(scale: str, root: str | Path | None = None, metric: str | None = None) -> list[Path]:
-    """Write figures/SCALE/table.{md,csv,tex,json}: methods x IPC, a block per dataset, protocol, student and clip.
+    """Write figures/SCALE/table.{md,csv,tex,json}, each method under its own protocol, and table_one_protocol.* beside it.
 
-    In `metric`, or in the one that papers report on each dataset.
-
-    Returns the four paths; the first is the Markdown that the batch prints at its end.
+    In `metric`, or in the one that papers report on each dataset. Returns the eight paths: the four of the first table,
+    then the four of the second; the first is the Markdown that the batch prints at its end.
     """
     df = load(scale, root)
-    blocks, notes = blocks_of(df, metric)
     folder = (Path(root) if root else provenance.project_root()) / "figures" / scale
     used = [metric] if metric else sorted({headline(name) for name in df["dataset"]})
-    header = f"Scale {scale}: {' or '.join(NAMES.get(one, one) for one in used)} in percent, mean (std over seeds)"
-    return write_table(blocks, folder, "table", origin(df, scale), header, notes)
+    unit = f"{' or '.join(NAMES.get(one, one) for one in used)} in percent, mean (standard deviation over seeds)"
+    both = f"{COLUMNS}, paired by seed."
+    own, under_own = own_protocol_blocks(df, metric)
+    one, under_one, protocol = one_protocol_blocks(df, metric)
+    header = f"Scale {scale}, every method under the protocol of its own paper: {unit}. {both}"
+    paths = write_table(own, folder, "table", origin(df, scale), header, under_own)
+    header = f"Scale {scale}, every method under protocol {protocol}: {unit}. {both}"
+    return [*paths, *write_table(one, folder, "table_one_protocol", origin(df, scale), header, under_one)]
 
 
-def blocks_of(df: pd.DataFrame, metric: str | None = None) -> tuple[list[Block], list[str]]:
-    """Blocks of the main table and the notes that stand under them.
+def own_protocol_blocks(df: pd.DataFrame, metric: str | None = None) -> tuple[list[Block], list[str]]:
+    """Blocks of the table of own protocols (one per dataset, student and clip), and at most five lines of notes."""
+    rows = select.usual_runs(select.under_own_protocol(_measured(select.plain(df), metric)))
+    blocks, shown, alone = _blocks(rows, df, metric, with_protocol=True)
+    return blocks, notes.under(shown, alone, metric)
 
-    Settings with several methods get a block each; settings where only the full data was trained share the last one.
-    Rows measured on a part of the classes (column `subset`) are left to other tables.
+
+def one_protocol_blocks(
+    df: pd.DataFrame, metric: str | None = None, protocol: str | None = None
+) -> tuple[list[Block], list[str], str]:
+    """The same with every method under one protocol, by default the one that `select.common_protocol` finds.
+
+    Returns blocks, notes, and the protocol. Published values are shown where they were measured under that protocol.
     """
-    if "subset" in df:
-        df = df[df["subset"].fillna("") == ""]
-    table = compare(df, metric)
-    if table.empty:
+    measured = _measured(df, metric)
+    protocol = protocol or select.common_protocol(measured)
+    rows = select.usual_runs(select.under_one_protocol(measured, protocol))
+    if rows.empty:
+        raise VddError(f"no method has records under protocol {protocol}")
+    blocks, shown, alone = _blocks(rows, df, metric, with_protocol=False)
+    absent = set(select.plain(measured)["method"]) - set(rows["method"])
+    return blocks, notes.under(shown, alone, metric, absent, protocol), protocol
+
+
+def _measured(df: pd.DataFrame, metric: str | None) -> pd.DataFrame:
+    """The rows that have a value of the metric (None: of each dataset's own)."""
+    found = pd.Series([_value(row, metric) is not None for row in df.to_dict("records")], index=df.index, dtype=bool)
+    if not found.any():
         raise VddError(f"no record of this scale has a value in column '{metric or 'top1'}'")
-    blocks, alone, notes = [], [], []
-    for (dataset, *_), part in table.groupby(BLOCK, dropna=False, sort=False):
-        if (part["method"] == "full").all():
-            alone.append(part)
-        else:
-            blocks.append(Block(_header(part, metric or headline(dataset)), _grid(part)))
-            notes += _notes(part)
-    if alone:
-        blocks.append(Block("Full data, other settings", _alone(pd.concat(alone))))
-    notes += [*_departures(df), *_shortened(df), *_lost(df)]
-    return blocks, list(dict.fromkeys(notes))
+    return df[found]
 
 
-def _departures(df: pd.DataFrame) -> list[str]:
-    """A note per protocol on the values in which these runs depart from its published recipe."""
-    from vddlib.evaluation import PROTOCOLS
-
-    notes = []
-    for name, rows in df.groupby("protocol", sort=False):
-        recipe = PROTOCOLS[name].recipe.model_dump() if name in PROTOCOLS else {}
-        apart = []
-        for column in ("epochs", "lr", "batch_size"):
-            ours = sorted(rows[column].dropna().unique()) if column in rows else []
-            if recipe and [value for value in ours if value != recipe[column]]:
-                apart.append(f"{column} {' or '.join(f'{value:g}' for value in ours)} (published {recipe[column]:g})")
-        if apart:
-            notes.append(f"Protocol {name} departs here from its published recipe: {', '.join(apart)}.")
-    return notes
+def _value(row: dict, metric: str | None) -> float | None:
+    value = row.get(metric or headline(row["dataset"]))
+    return None if value is None or pd.isna(value) else float(value)
 
 
-def _shortened(df: pd.DataFrame) -> list[str]:
-    """A note on methods that optimise for another number of iterations, or at another rate, than they do by default."""
-    from vddlib.distillers import DISTILLERS
-
-    apart = []
-    for method, rows in df.groupby("method", sort=False):
-        fields = DISTILLERS[method].model_fields if method in DISTILLERS else {}
-        for column in (name for name in ("iterations", "lr_pixels") if name in fields and name in rows):
-            ours = sorted(rows[column].dropna().unique())
-            if [value for value in ours if value != fields[column].default]:
-                text = " or ".join(f"{value:g}" for value in ours)
-                apart.append(f"{display(method)} {column} {text} (default {fields[column].default:g})")
-    return [f"Distillation departs here from the methods' defaults: {', '.join(apart)}."] if apart else []
+def _blocks(rows: pd.DataFrame, df: pd.DataFrame, metric: str | None, with_protocol: bool):
+    """Blocks of several methods; the rows that they show; and those of students that only the full data was trained on
+    (all of them, where there is nothing else, are blocks too)."""
+    parts = [part for _, part in rows.groupby(select.BLOCK, dropna=False, sort=False)]
+    rich = [part for part in parts if not (part["method"] == "full").all()] or parts
+    alone = [part for part in parts if not any(part is other for other in rich)]
+    blocks = []
+    for part in rich:
+        used = metric or headline(part["dataset"].iloc[0])
+        blocks.append(Block(_caption(part, used), _grid(part, df, used, with_protocol)))
+    return blocks, pd.concat(rich), pd.concat(alone) if alone else rows.iloc[:0]
 
 
-def _lost(df: pd.DataFrame) -> list[str]:
-    """Notes on students that ended unable to classify their own training clips: diverged, or collapsed to guessing.
-
-    Of those that learn soft labels this is less certain: the labels may name other classes than the clips'.
-    """
-    from vddlib.evaluation import PROTOCOLS
-
-    if "train_top1" not in df:
-        return []
-    notes, lost = [], df[df["train_top1"] < 50]
-    soft = lost["protocol"].isin([name for name, one in PROTOCOLS.items() if one.labels != "hard"])
-    for some, why in (
-        (lost[~soft], "diverged or collapsed"),
-        (lost[soft], "soft labels: collapsed, or taught other classes"),
-    ):
-        names = [
-            f"{display(m)}{f' IPC {i}' if pd.notna(i) else ''}"
-            for m, i in zip(some["method"], some["ipc"], strict=True)
-        ]
-        if names:
-            which = ", ".join(f"{name} ({count})" for name, count in Counter(names).items())
-            notes.append(f"Students below 50 % on their own training clips at the end ({why}): {which}.")
-    return notes
-
-
-def cell(mean: float, std: float, decimals: int = 1) -> str:
-    """'45.2 (1.1)'; without the brackets where there is no std."""
-    return f"{mean:.{decimals}f}" + ("" if pd.isna(std) else f" ({std:.{decimals}f})")
-
-
-def _clip(row: pd.Series) -> str:
-    return f"{row['frames']} frames of {row['size']}x{row['size']}" if pd.notna(row["frames"]) else "clips as stored"
-
-
-def _usual_n(part: pd.DataFrame) -> int:
-    return Counter(part["n"]).most_common(1)[0][0]
-
-
-def _header(part: pd.DataFrame, metric: str) -> str:
-    row, n, guess = part.iloc[0], _usual_n(part), chance(part["dataset"].iloc[0])
-    epochs = sorted(part["epochs"].dropna().unique())
+def _caption(part: pd.DataFrame, metric: str) -> str:
+    row, guess = part.iloc[0], chance(part["dataset"].iloc[0])
+    seeds = _usual_seeds(part)
+    clip = f"{row['frames']} frames of {row['size']}x{row['size']}" if pd.notna(row["frames"]) else "clips as stored"
     facts = [
         display(row["dataset"]),
-        f"protocol {row['protocol']}",
-        display(row["student"]),
-        _clip(row),
-        f"{' or '.join(map(str, epochs))} epochs" if epochs else "",
-        f"{n} seed{'s' if n != 1 else ''}",
-        NAMES.get(metric, metric) if metric != "top1" else "",
+        f"student {display(row['student'])}",
+        clip,
+        _epochs(part),
+        f"{seeds} seed{'s' if seeds != 1 else ''}",
+        NAMES.get(metric, metric),
         f"chance {guess:.1f}" if guess and metric == "top1" else "",
     ]
     return " · ".join(fact for fact in facts if fact)
 
 
-def _grid(part: pd.DataFrame) -> pd.DataFrame:
-    """Methods x IPC, as text."""
-    part = part.assign(row=_row_names(part), column=[_column(ipc) for ipc in part["ipc"]])
-    ipcs = sorted(part["ipc"].dropna().unique())
-    columns = [*(_column(ipc) for ipc in ipcs), *(["all data"] if part["ipc"].isna().any() else [])]
-    usual, theirs = _usual_n(part), _published_name(part)
-    heading = f"{theirs}, IPC {' / '.join(map(str, ipcs))}" if ipcs else theirs
+def _epochs(part: pd.DataFrame) -> str:
+    """'100 epochs (full data 30)'."""
+    is_full = part["method"] == "full"
+    distilled, full = (sorted(part[chosen]["epochs"].dropna().unique()) for chosen in (~is_full, is_full))
+    text = f"{' or '.join(map(str, distilled or full))} epochs" if distilled or full else ""
+    return text + (f" (full data {' or '.join(map(str, full))})" if distilled and full and distilled != full else "")
+
+
+def _usual_seeds(part: pd.DataFrame) -> int:
+    counts = part.groupby(["method", "ipc"], dropna=False)["seed"].nunique()
+    return Counter(counts).most_common(1)[0][0]
+
+
+def _grid(part: pd.DataFrame, df: pd.DataFrame, metric: str, with_protocol: bool) -> pd.DataFrame:
+    """A row per method, as text."""
+    ipcs, usual = sorted(part["ipc"].dropna().unique()), _usual_seeds(part)
+    theirs = compare(part.drop(columns=["variant"], errors="ignore"), metric)
     rows = []
-    names = part.assign(rank=part["method"].map(method_rank)).sort_values("rank", kind="stable")["row"].unique()
-    for name in names:
-        mine = part[part["row"] == name].drop_duplicates("column").set_index("column")
-        row = {"method": name}
-        for column in columns:
-            found = mine.loc[column] if column in mine.index else None
-            odd = "" if found is None or found["n"] == usual else f" n={found['n']}"
-            row[column] = "" if found is None else cell(found["mean"], found["std"]) + odd
-        if theirs:
-            row[heading] = _published_cell(mine, columns, theirs)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    for method in select.in_reading_order(part["method"]):
+        mine = part[part["method"] == method]
+        row = {"method": display(method)} | ({"protocol": mine["protocol"].iloc[0]} if with_protocol else {})
+        row |= _ours(mine, df, metric, ipcs, usual, with_protocol) | _moved(mine, ipcs)
+        rows.append(row | _published(theirs[theirs["method"] == method], ipcs, theirs, only_same=not with_protocol))
+    table = pd.DataFrame(rows).fillna("")
+    filled = [name for name in table if name in ("method", "protocol") or (table[name] != "").any()]
+    return table[filled]
 
 
-def _column(ipc) -> str:
-    return "all data" if pd.isna(ipc) else f"IPC {ipc}"
+def _ours(
+    mine: pd.DataFrame, df: pd.DataFrame, metric: str, ipcs: list[int], usual: int, with_random: bool
+) -> dict[str, str]:
+    """Cells of the method, of random under the same protocol and seeds, and of the difference paired by seed."""
+    beside = select.random_beside(mine, df) if mine["method"].iloc[0] not in ("full", "random") else mine.iloc[:0]
+    values, random = mine[metric].astype(float), beside[metric].astype(float)
+    cells = {"all data": _cell(values[mine["ipc"].isna()], usual)}
+    at = {ipc: mine.index[(mine["ipc"] == ipc).fillna(False)] for ipc in ipcs}
+    cells |= {f"IPC {ipc}": _cell(values[rows], usual) for ipc, rows in at.items()}
+    shared = {ipc: rows.intersection(random.index) for ipc, rows in at.items()}
+    if with_random:
+        cells |= {f"random {ipc}": _cell(random[rows], usual) for ipc, rows in shared.items()}
+    differences = {ipc: values[rows] - random[rows] for ipc, rows in shared.items()}
+    return cells | {f"difference {ipc}": _cell(one, usual, sign=True) for ipc, one in differences.items()}
 
 
-def _row_names(part: pd.DataFrame) -> list[str]:
-    """Names in print, told apart by teacher, epochs or variant where one method has several of them at one IPC."""
-    names = [display(method) for method in part["method"]]
-    for column in (c for c in APART if c in part):
-        several = part.groupby(["method", "ipc"], dropna=False)[column].transform(lambda v: v.nunique(dropna=False)) > 1
-        methods = set(part.loc[several, "method"])
-        for place, (method, value) in enumerate(zip(part["method"], part[column], strict=True)):
-            if column == "variant":  # always named, never taken for the plain method
-                names[place] += f", {value}" if value else ""
-            elif method in methods:
-                names[place] += f", {value} epochs" if column == "epochs" else f", {value or 'no teacher'}"
-    return names
-
-
-def _published_name(part: pd.DataFrame) -> str:
-    """Heading of the published column: dataset and usual protocol; '' where nothing was published."""
-    names = Counter(name for name in part["published_on"] if name)
-    return names.most_common(1)[0][0] if names else ""
-
-
-def _published_cell(mine: pd.DataFrame, columns: list[str], usual: str) -> str:
-    """Published values in the order of our columns; a protocol other than the heading's in square brackets."""
-    found = mine[mine["published_on"] != ""]
-    if found.empty:
+def _cell(values: pd.Series, usual: int, sign: bool = False) -> str:
+    """'45.2 (1.1)', with n where it is not the `usual` number of seeds; '' for none."""
+    values = values.dropna()
+    if values.empty:
         return ""
-    name = found["published_on"].iloc[0]
-    other = "" if name == usual else f" [{name.rstrip(')').split(', ')[-1]}]"
-    if "all data" in found.index:
-        return cell(found["published_mean"].iloc[0], found["published_std"].iloc[0]) + other
-    cells = [c for c in columns if c != "all data"]
-    texts = [cell(*found.loc[c, ["published_mean", "published_std"]]) if c in found.index else "–" for c in cells]
-    return " / ".join(texts) + other
+    return cell(values.mean(), values.std(), sign=sign) + ("" if len(values) == usual else f" n={len(values)}")
 
 
-def _notes(part: pd.DataFrame) -> list[str]:
-    theirs = _published_name(part)
-    if not theirs:
-        return []
-    ours = display(part["dataset"].iloc[0])
-    notes = []
-    if part["difference"].isna().all():
-        notes.append(f"The published values beside {ours} are on another dataset: compare the order, not the level.")
-    protocols = {name.rstrip(")").split(", ")[-1] for name in part["published_on"] if name}
-    mine = part["protocol"].iloc[0]
-    if protocols - {mine}:
-        notes.append(f"Published under protocol {', '.join(sorted(protocols))}; ours in the block of {ours}: {mine}.")
-    if part["dataset"].iloc[0] == "hmdb51":
-        notes.append(f"HMDB51: {SPLIT_NOTE}.")
-    return notes
+def _moved(mine: pd.DataFrame, ipcs: list[int]) -> dict[str, str]:
+    """Mean change of a pixel from its start, in grey levels (0 to 255), by IPC; '' where records do not have it."""
+    heading = f"pixels moved, IPC {' / '.join(map(str, ipcs))}"
+    if "moved" not in mine or mine["moved"].isna().all():
+        return {heading: ""}
+    means = [mine.loc[(mine["ipc"] == ipc).fillna(False), "moved"].astype(float).mean() for ipc in ipcs]
+    return {heading: " / ".join("–" if pd.isna(mean) else f"{mean:.1f}" for mean in means)}
 
 
-def _alone(part: pd.DataFrame) -> pd.DataFrame:
-    rows = [
-        {
-            "dataset": display(row["dataset"]),
-            "protocol": row["protocol"],
-            "student": display(row["student"]),
-            "clip": _clip(row),
-            "epochs": "" if pd.isna(row["epochs"]) else str(row["epochs"]),
-            "all data": cell(row["mean"], row["std"]),
-            "seeds": str(row["n"]),
-        }
-        for _, row in part.iterrows()
-    ]
-    return pd.DataFrame(rows)
+def _published(mine: pd.DataFrame, ipcs: list[int], theirs: pd.DataFrame, only_same: bool) -> dict[str, str]:
+    """Published values in the order of our IPCs; a protocol other than ours stands in square brackets."""
+    datasets = sorted({name.partition("(")[2].split(",")[0] for name in theirs["published_on"] if name})
+    if not datasets:
+        return {}
+    heading = f"published: {' or '.join(datasets)}, IPC {' / '.join(map(str, ipcs))}"
+    found = mine[mine["published_on"] != ""]
+    protocols = found["published_on"].str.rstrip(")").str.split(", ").str[-1]
+    found = found[protocols == found["protocol"]] if only_same else found
+    if found.empty:
+        return {heading: ""}
+    where = protocols[found.index[0]]
+    other = "" if where == found["protocol"].iloc[0] else f" [{where}]"
+    texts = {row.ipc: cell(row.published_mean, row.published_std) for row in found.itertuples() if pd.notna(row.ipc)}
+    if not texts:  # all data
+        return {heading: cell(*found.iloc[0][["published_mean", "published_std"]]) + other}
+    return {heading: " / ".join(texts.get(ipc, "–") for ipc in ipcs) + other}

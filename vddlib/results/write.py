@@ -77,6 +77,11 @@ def write_table(
     return [*paths, write_origin(folder / f"{name}.json", provenance)]
 
 
+def cell(mean: float, std: float, decimals: int = 1, sign: bool = False) -> str:
+    """'45.2 (1.1)'; without the brackets where there is no std, with a plus before a positive mean for `sign`."""
+    return f"{mean:{'+' if sign else ''}.{decimals}f}" + ("" if pd.isna(std) else f" ({std:.{decimals}f})")
+
+
 def _printed(table: pd.DataFrame) -> pd.DataFrame:
     def text(value) -> str:
         if not isinstance(value, str) and pd.isna(value):

@@ -6,6 +6,8 @@ import numpy as np
 
 Box = tuple[float, float, float, float]
 COLOURS = ((230, 159, 0), (0, 158, 115), (86, 180, 233), (204, 121, 167))  # Okabe and Ito's
+DARK = (20, 20, 20)
+DRAWN_HEIGHT = 360  # pixels: what `outlined` enlarges smaller frames to, at least
 LEAST = 2  # pixels along a side: CSRT cannot follow less
 
 
@@ -50,13 +52,47 @@ def cut(frame: np.ndarray, box: Box, width: int, height: int) -> np.ndarray:
     )
 
 
-def outlined(frame: np.ndarray, boxes: Iterable[Box], colours: Sequence[tuple[int, int, int]] = COLOURS) -> np.ndarray:
-    """A copy of ``frame uint8 [H, W, 3]`` with the outlines of `boxes`, each in a colour of its own."""
+def outlined(
+    frame: np.ndarray,
+    boxes: Iterable[Box],
+    colours: Sequence[tuple[int, int, int]] = COLOURS,
+    crops: Iterable[Box] = (),
+) -> np.ndarray:
+    """A copy of ``frame uint8 [H, W, 3]`` with thin outlines: `boxes` solid, `crops` dashed, the n-th of each in one colour.
+
+    Small frames are enlarged by a whole factor, to DRAWN_HEIGHT pixels or more, so that lines are thin beside what they
+    frame. Every line has a dark edge; smaller boxes are drawn over larger ones, and boxes over crops.
+    """
+    factor = max(1, -(-DRAWN_HEIGHT // frame.shape[0]))
+    picture = np.ascontiguousarray(frame.repeat(factor, 0).repeat(factor, 1))
+    thick = max(2, picture.shape[0] // 180)
+    for group, dashed in ((list(crops), True), (list(boxes), False)):
+        largest_first = sorted(range(len(group)), key=lambda number: -group[number][2] * group[number][3])
+        for number in largest_first:
+            x, y, w, h = (factor * value for value in group[number])
+            corners = (round(x), round(y)), (round(x + w) - 1, round(y + h) - 1)
+            for colour, extra in ((DARK, 2), (colours[number % len(colours)], 0)):
+                _outline(picture, corners, colour, thick + extra, 5 * thick if dashed else 0)
+    return picture
+
+
+def _outline(
+    picture: np.ndarray,
+    corners: tuple[tuple[int, int], tuple[int, int]],
+    colour: tuple[int, int, int],
+    thick: int,
+    dash: int,
+) -> None:
+    """Draw a rectangle into `picture`; with dashes of `dash` pixels, or solid where that is 0."""
     import cv2
 
-    picture = np.ascontiguousarray(frame).copy()
-    thick = max(1, frame.shape[0] // 120)
-    for number, (x, y, w, h) in enumerate(boxes):
-        corners = (round(x), round(y)), (round(x + w) - 1, round(y + h) - 1)
-        cv2.rectangle(picture, *corners, colours[number % len(colours)], thick)
-    return picture
+    (left, top), (right, bottom) = corners
+    if not dash:
+        cv2.rectangle(picture, (left, top), (right, bottom), colour, thick)
+        return
+    for begin in range(left, right, 2 * dash):
+        for y in (top, bottom):
+            cv2.line(picture, (begin, y), (min(begin + dash, right), y), colour, thick)
+    for begin in range(top, bottom, 2 * dash):
+        for x in (left, right):
+            cv2.line(picture, (x, begin), (x, min(begin + dash, bottom)), colour, thick)
