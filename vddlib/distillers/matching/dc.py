@@ -101,9 +101,9 @@ class GradientMatching(Objective):
             clips = draw(self.everything)
         for turn in range(self.options.inner):
             order = torch.randperm(len(clips), generator=seeding.generator("inner", self.seed, iteration, turn))
-            for some in order.to(self.device).split(256):
+            for batch in order.to(self.device).split(256):
                 self.updates.zero_grad(set_to_none=True)
-                F.cross_entropy(self.model(clips[some]), self.labels[some]).backward()
+                F.cross_entropy(self.model(clips[batch]), self.labels[batch]).backward()
                 self.updates.step()
         self.updates.zero_grad(set_to_none=True)
 

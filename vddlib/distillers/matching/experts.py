@@ -89,7 +89,7 @@ def trajectories(
         work = partial(_train, train, network, experts, epochs, device=device)
         turn = os.getpid() % len(missing)  # runs side by side begin at different experts, and wait for none
         missing = missing[turn:] + missing[:turn]
-        workers = min(workers or _room(model, train, experts, device), len(missing))
+        workers = min(workers or _workers_that_fit(model, train, experts, device), len(missing))
         if workers > 1:
             with ProcessPoolExecutor(
                 workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)
@@ -137,11 +137,11 @@ def _keep(folder: Path, epoch: int, model: nn.Module, *, precision: torch.dtype)
     files.write_tensors(folder / f"epoch_{epoch:03d}.safetensors", {"weights": weights})
 
 
-def _room(model: nn.Module, train: Clips, experts: Experts, device: torch.device) -> int:
-    """How many experts may train at once."""
+def _workers_that_fit(model: nn.Module, train: Clips, experts: Experts, device: torch.device) -> int:
+    """How many experts may train at once: on a GPU as many as its free memory holds, at most four."""
     if device.type != "cuda":
-        return 1
+        return 1  # an expert already uses all threads
     g, free = train.geometry, torch.cuda.mem_get_info(device)[0]
     # Weights, gradients and a batch of activations, which in MiniC3D are about 16 times the (strided) input's 64 channels.
-    one = 12 * count_parameters(model) + experts.batch_size * g.frames * g.size**2 * 4 * (3 + 2 * 64 // 4 * 2)
-    return int(max(1, min(4, free * 0.8 // one)))
+    needed = 12 * count_parameters(model) + experts.batch_size * g.frames * g.size**2 * 4 * (3 + 2 * 64 // 4 * 2)
+    return int(max(1, min(4, free * 0.8 // needed)))

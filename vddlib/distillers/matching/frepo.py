@@ -109,20 +109,20 @@ class FeatureRegression(Objective):
     def after(self, draw: Draw, iteration: int) -> None:
         """One step of the network's own training on the distilled clips; a new network when it is old enough."""
         place = self.chosen(iteration)
-        one = self.pool[place]
+        member = self.pool[place]
         with stage("network"):
             with torch.no_grad():
                 clips = draw(self.everything)
-            model = one["model"].train().requires_grad_(True)
+            model = member["model"].train().requires_grad_(True)
             with seeding.forked("online", self.seed, iteration, device=self.device):
                 loss = F.mse_loss(model(clips), self.targets.detach())
-            one["adam"].zero_grad(set_to_none=True)
+            member["adam"].zero_grad(set_to_none=True)
             loss.backward()
-            one["adam"].step()
-            one["adam"].zero_grad(set_to_none=True)
-        one["age"] += 1
-        if one["age"] >= self.options.max_updates:
-            self.pool[place] = self.member(place, one["generation"] + 1)
+            member["adam"].step()
+            member["adam"].zero_grad(set_to_none=True)
+        member["age"] += 1
+        if member["age"] >= self.options.max_updates:
+            self.pool[place] = self.member(place, member["generation"] + 1)
 
     def groups(self) -> list[dict[str, Any]]:
         """Labels are learned."""
@@ -130,16 +130,16 @@ class FeatureRegression(Objective):
 
     def state_dict(self) -> dict[str, Any]:
         """Labels, and every network of the pool with its optimiser and age."""
-        pool = [{**one, "model": one["model"].state_dict(), "adam": one["adam"].state_dict()} for one in self.pool]
+        pool = [{**m, "model": m["model"].state_dict(), "adam": m["adam"].state_dict()} for m in self.pool]
         return {"targets": self.targets.detach(), "pool": pool}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with them."""
         self.targets.data.copy_(state["targets"])
-        for one, kept in zip(self.pool, state["pool"], strict=True):
-            one["model"].load_state_dict(kept["model"])
-            one["adam"].load_state_dict(kept["adam"])
-            one["age"], one["generation"] = kept["age"], kept["generation"]
+        for member, kept in zip(self.pool, state["pool"], strict=True):
+            member["model"].load_state_dict(kept["model"])
+            member["adam"].load_state_dict(kept["adam"])
+            member["age"], member["generation"] = kept["age"], kept["generation"]
 
 
 class FRePo(Optimised, FRePoOptions):

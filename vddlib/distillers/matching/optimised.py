@@ -163,6 +163,7 @@ class Optimised(Distiller):
         facts = {
             "distill_seconds": content.prepared + objective.prepared + seconds,
             "peak_memory_mb": peak_memory_mb(device),
+            # The start is drawn again, since a resumed run no longer has it.
             "moved": moved(self.stored.finished(self.content(train, ipc, seed), train), stored),
             **objective.facts(),
         }
@@ -186,28 +187,30 @@ class Optimised(Distiller):
         optimizer = self.updates(content, objective)
         rates = [group["lr"] for group in optimizer.param_groups]
         values: dict[str, list[float]] = {}
-        waiting: list[dict[str, Tensor]] = []
+        unread: list[dict[str, Tensor]] = []  # still on the device
         begin, earlier = _restore(folder / "checkpoint.pt", content, objective, optimizer, values, device)
         if begin:
             say(f"{what}: going on from iteration {begin} of {self.iterations}")
+        # Rounded from fractions: the last picture is always of the last iteration.
         pictured = {round(self.iterations * i / self.snapshots) for i in range(1, self.snapshots + 1)}
         started = saved = time.monotonic()
         if not begin:
             self._picture(folder, content, train, objective.labels, 0)
         for iteration in with_progress(range(begin, self.iterations), what):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * self._share(iteration)
+                group["lr"] = rate * self._lr_factor(iteration)
             optimizer.zero_grad(set_to_none=True)
-            with seeding.forked("iteration", self.method, seed, iteration, device=device):  # dropout in the networks
+            # Of (seed, iteration) alone, so that a run resumed in the middle draws what a whole one does: dropout too.
+            with seeding.forked("iteration", self.method, seed, iteration, device=device):
                 draw = Draw(content, seed, iteration)
-                waiting.append(objective.step(draw, iteration) | _penalty(content))
+                unread.append(objective.step(draw, iteration) | _penalty(content))
                 optimizer.step()
                 self.constrain(content, train)
                 objective.after(draw, iteration)
             done = iteration + 1
             due = time.monotonic() - saved > self.checkpoint_seconds
-            if due or len(waiting) == 50 or done == self.iterations:
-                self._note(values, waiting, what)
+            if due or len(unread) == 50 or done == self.iterations:
+                self._note(values, unread, what)
             if done in pictured:
                 self._picture(folder, content, train, objective.labels, done)
             if due and done < self.iterations:
@@ -217,20 +220,21 @@ class Optimised(Distiller):
                 files.write_state(folder / "checkpoint.pt", state)
         return values, earlier + time.monotonic() - started
 
-    def _share(self, iteration: int) -> float:
-        """Of the rates, in `iteration`."""
+    def _lr_factor(self, iteration: int) -> float:
+        """What the schedule multiplies all learning rates by in `iteration`."""
         if self.schedule == "constant":
             return 1.0
         return self.final_lr_share + (1 - self.final_lr_share) * 0.5 * (
             1 + math.cos(math.pi * iteration / self.iterations)
         )
 
-    def _note(self, values: dict[str, list[float]], waiting: list[dict[str, Tensor]], what: str) -> None:
+    def _note(self, values: dict[str, list[float]], unread: list[dict[str, Tensor]], what: str) -> None:
         """Move the scalars of the last iterations off the device; all at once, so that a GPU need not wait at each."""
-        for row in waiting:
+        for row in unread:
             for name, value in row.items():
                 values.setdefault(name, []).append(float(value))
-        waiting.clear()
+        unread.clear()
+        # A set that diverged would still train students, and its numbers would look like a result.
         bad = [place for place, value in enumerate(values["loss"]) if not math.isfinite(value)]
         if bad:
             raise VddError(
