@@ -291,7 +291,7 @@ def origin(sizes: dict[str, Size], params: dict, train: Clips, device: torch.dev
     modules = {*CODE, *(name for name in modules if name.startswith("vddlib"))}
     named = {name: str(size) for name, size in sizes.items()}
     problem = {**params, "sizes": named, "dataset_sha256": train.fingerprint}
-    own = {"benchmark_sha256": provenance.file_sha256(Path(__file__)), "lock_sha256": provenance.lock_sha256()}
+    own = {"benchmark_sha256": files.file_sha256(Path(__file__)), "lock_sha256": provenance.lock_sha256()}
     conditions = {**problem, **own, **networks.conditions(device, *modules)}
     return json.loads(json.dumps({**provenance.collect(problem, device), "conditions": conditions}))
 

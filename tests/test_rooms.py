@@ -69,3 +69,16 @@ def test_the_readme_draws_the_same_order():
     line = next(one for one in (ROOT / "README.md").read_text().splitlines() if one.startswith("Imports in `vddlib`"))
     drawn = line.split("`")[3]
     assert [tuple(floor.split(", ")) for floor in drawn.split(" <- ")] == list(FLOORS)
+
+
+def test_files_and_functions_stay_small():
+    """Under 300 lines a file and 50 a function: what has outgrown that is two things."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") >= 300:
+            found.append(f"{path.relative_to(PACKAGE)} has {text.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50:
+                found.append(f"{path.relative_to(PACKAGE)}: {node.name} has {node.end_lineno - node.lineno + 1} lines")
+    assert found == []

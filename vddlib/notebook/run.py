@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vddlib.core import provenance
+from vddlib.core import files, provenance
 from vddlib.core.errors import VddError
 from vddlib.core.params import check_params, notebook_parameters, read_params
 from vddlib.notebook.job import Job, plan
@@ -140,7 +140,7 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
     from vddlib.notebook.kernel import CellFailed, Execution
 
     origin = provenance.collect(values)
-    notebook_sha256 = provenance.file_sha256(job.notebook)
+    notebook_sha256 = files.file_sha256(job.notebook)
     started, clock = datetime.now(UTC), time.monotonic()
     partial = job.scratch / "notebook.ipynb"
     execution = Execution(_kernel_env(job, origin["params_sha256"], threads), job.root, log)
@@ -148,14 +148,7 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
         executed = execution.run(job.notebook, partial, values)
     except CellFailed as failure:
         log(f"{failure.traceback or failure}")
-        kept = job.beside(".failed.ipynb")
-        with suppress(OSError):
-            _mark(partial, failure, kept)
-        raise RunFailed(
-            f"{job.label} failed in {failure.where()}\n"
-            f"  {failure.name}: {failure.message.strip().partition(chr(10))[0]}\n"
-            f"  the cells up to there: {job.name(kept)}; everything printed: {job.name(job.beside('.log'))}"
-        ) from None
+        raise _failed(job, partial, failure) from None
     seconds = time.monotonic() - clock
 
     _end_updating_lines(executed)
@@ -185,6 +178,18 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
     partial.replace(job.output)
     draft.replace(job.beside(".json"))
     log(f"done in {seconds:.0f} s, {record['peak_memory_mb']:.0f} MB: {job.name(job.output)}", always=True)
+
+
+def _failed(job: Job, partial: Path, failure) -> RunFailed:
+    """Keep the cells that ran, and say in a few lines what failed where."""
+    kept = job.beside(".failed.ipynb")
+    with suppress(OSError):  # on a full disk the message still comes
+        _mark(partial, failure, kept)
+    return RunFailed(
+        f"{job.label} failed in {failure.where()}\n"
+        f"  {failure.name}: {failure.message.strip().partition(chr(10))[0]}\n"
+        f"  the cells up to there: {job.name(kept)}; everything printed: {job.name(job.beside('.log'))}"
+    )
 
 
 def _end_updating_lines(notebook) -> None:

@@ -135,7 +135,6 @@ def fit(
     """Train `model` in place on `source`; one seed gives the same bits on one device, interrupted or not.
 
     (On the CPU at one number of threads; CUDA's 3D max-pooling is not bitwise reproducible.)
-
     `augment(clips, targets, generator)` changes each batch; `flip` asks the source for its own flips; `teacher` gives
     the target logits of each (augmented) batch instead of the stored labels. With `checkpoint` (a file) the state is
     saved at most every `checkpoint_seconds` and a later call goes on from it. `on_epoch(epoch, model)` runs after each.
@@ -147,8 +146,7 @@ def fit(
         begin = _restore(checkpoint, model, optimizer, log, device)
         say(f"{what}: going on from epoch {begin} of {recipe.epochs}")
     forget_peak(device)
-    started = saved = time.monotonic()
-    earlier = log.seconds
+    started, saved, earlier = time.monotonic(), time.monotonic(), log.seconds
     for epoch in with_progress(range(begin, recipe.epochs), what):
         loss, accuracy = _epoch(model, optimizer, source, recipe, seed, epoch, device, augment, flip, teacher)
         log.loss.append(loss)
