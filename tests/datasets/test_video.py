@@ -147,3 +147,19 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_frames_per_second_are_kept(tmp_path, fps):
     path = video.encode(tmp_path / "v.mp4", np.zeros((6, 16, 16, 3), np.uint8), fps)
     assert video.probe(path).fps == pytest.approx(fps, rel=1e-4)
+
+
+@pytest.mark.parametrize("width", [16, 24, 32, 40, 48, 64, 100])
+def test_narrow_frames_have_three_channels(tmp_path, width):
+    """decord gave frames 48 pixels wide four channels, and 16 wide six."""
+    ramp = np.linspace(0, 255, width).astype(np.uint8)
+    frames = np.stack(
+        [np.broadcast_to(ramp, (16, width)), np.broadcast_to(ramp[::-1], (16, width)), np.full((16, width), 90)], -1
+    )
+    frames = np.stack([np.roll(frames, t, axis=1) for t in range(5)]).astype(np.uint8)
+    data = video.encode_bytes(frames, 8, 1)
+    (tmp_path / "v.mp4").write_bytes(data)
+    for decoded in (video.decode_bytes(data), np.stack(list(video.stream(tmp_path / "v.mp4")))):
+        assert decoded.shape == frames.shape
+        assert np.abs(decoded.astype(int) - frames).mean() < 12  # 4:2:0 halves the colours' resolution
+    assert video.seek_is_exact(tmp_path / "v.mp4")

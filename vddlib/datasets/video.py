@@ -55,6 +55,17 @@ def _open(path: Path):
     return reader
 
 
+def _rgb(frame) -> np.ndarray:
+    """A decoded frame as ``uint8 [H, W, 3]``.
+
+    decord pads rows, and where the padded row is a multiple of the width (8, 16, 24 and 48 pixels) it takes the padding for
+    more channels: a frame 48 wide comes as ``[H, 48, 4]``. The pixels stand at the beginning of each row.
+    """
+    pixels = frame.asnumpy()
+    height, width, channels = pixels.shape
+    return pixels if channels == 3 else pixels.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
+
+
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[-120:]
@@ -93,7 +104,7 @@ def stream(path: Path) -> Iterator[np.ndarray]:
     reader = _open(path)
     for index in range(len(reader)):
         try:
-            yield reader.next().asnumpy()
+            yield _rgb(reader.next())
         except (Exception, StopIteration) as error:
             raise BrokenVideo(
                 f"{path}: decoding stops at frame {index} of {len(reader)} ({_first_line(error)})"
@@ -125,7 +136,7 @@ def decode_bytes(data: bytes) -> np.ndarray:
     decord = _decord()
     try:
         reader = decord.VideoReader(io.BytesIO(data), ctx=decord.cpu(0), num_threads=1)
-        return np.stack([reader.next().asnumpy() for _ in range(len(reader))])
+        return np.stack([_rgb(reader.next()) for _ in range(len(reader))])
     except Exception as error:
         raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({_first_line(error)})") from None
 
@@ -150,7 +161,7 @@ def seek_is_exact(path: Path, samples: int = 16) -> bool:
         return False
     order = places[np.argsort(-(np.arange(len(places)) % 2) * len(places) - np.arange(len(places)))]  # back and forth
     try:
-        return all(np.array_equal(reader[int(i)].asnumpy(), reference[int(i)]) for i in order)
+        return all(np.array_equal(_rgb(reader[int(i)]), reference[int(i)]) for i in order)
     except Exception as error:
         raise BrokenVideo(f"{path}: seeking fails ({_first_line(error)})") from None
 

@@ -137,16 +137,63 @@ class DistilledSet:
 
     @classmethod
     def load(cls, folder: Path) -> "DistilledSet":
-        """Read what `save` wrote. Raises VddError where the folder holds no distilled set."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
+        """Read what `save` wrote. Raises VddError, and nothing else, where the folder holds no whole distilled set."""
         folder = Path(folder)
         try:
-            card = json.loads((folder / "card.json").read_text())
-            tensors = load_file(folder / "tensors.safetensors")
+            card, tensors = _read_card(folder / "card.json"), _read_tensors(folder / "tensors.safetensors")
             state = {k.removeprefix("content."): v for k, v in tensors.items() if k.startswith("content.")}
-            content = content_of(card["kind"], state)
-            return cls(content, tensors["labels"], tuple(card["classes"]), card, tensors["targets"])
-        except (OSError, ValueError, KeyError, SafetensorError, VddError) as error:
-            raise VddError(f"{folder}: no whole distilled set there ({type(error).__name__}: {error})") from None
+            labels, targets = tensors["labels"], tensors["targets"]
+            _check_targets(labels, targets, len(card["classes"]))
+            return cls(content_of(card["kind"], state), labels, tuple(card["classes"]), card, targets)
+        except (OSError, ValueError, KeyError, VddError) as error:
+            why = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
+            raise VddError(f"{folder}: no whole distilled set there ({why})") from None
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """The card of a saved set. Raises OSError or VddError."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not JSON, or nested thousands deep
+        raise VddError(f"{path.name} is not JSON ({type(error).__name__})") from None
+    if not isinstance(card, dict):
+        raise VddError(f"{path.name} holds a {type(card).__name__}, not a mapping")
+    classes = card.get("classes")
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise VddError(f"{path.name} names no classes")
+    if len(set(classes)) < len(classes) or not isinstance(card.get("kind"), str):
+        raise VddError(f"{path.name} names a class twice, or not what kind of content the set has")
+    params = card.setdefault("params", {})
+    if not isinstance(card.get("method"), str) or not isinstance(params, dict):
+        raise VddError(f"{path.name} does not say by which method, with which parameters")
+    for name in ("ipc", "distill_seconds", "peak_memory_mb", "temperature", "teacher_seconds", "moved"):
+        value = card.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise VddError(f"{path.name}: {name} is {value!r}, not a number")
+    return card
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a saved set. Raises OSError or VddError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise VddError(f"there is no {path.name}")
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise VddError(f"{path.name} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _check_targets(labels: Tensor, targets: Tensor, classes: int) -> None:
+    """Raises VddError where labels are no places in the list of classes, or targets fit neither labels nor classes."""
+    if labels.ndim != 1 or labels.dtype != torch.int64 or not len(labels):
+        raise VddError(f"labels are int64 [N], not {labels.dtype} {list(labels.shape)}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise VddError(f"labels reach from {labels.min()} to {labels.max()}, and there are {classes} classes")
+    if targets.is_floating_point():
+        if targets.shape != (len(labels), classes) or not targets.isfinite().all():
+            raise VddError(f"soft targets are finite [{len(labels)}, {classes}], not {list(targets.shape)}")
+    elif targets.shape != labels.shape or not torch.equal(targets, labels):
+        raise VddError("hard targets are the labels themselves")

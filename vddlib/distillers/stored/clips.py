@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vddlib.datasets.clips import standardise
-from vddlib.distillers.stored.contract import Content
+from vddlib.distillers.stored.contract import Content, expect
 
 
 class StoredClips(Content):
@@ -29,7 +29,7 @@ class StoredClips(Content):
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> "StoredClips":
         """From `frames`, `mean` and `std`."""
-        return cls(tensors["frames"], tensors["mean"], tensors["std"])
+        return cls(expect(tensors, "frames", torch.uint8, "N T H W 3"), tensors["mean"], tensors["std"])
 
     def pixels(self, generator: torch.Generator) -> np.ndarray:
         """The frames themselves."""

@@ -127,11 +127,43 @@ def content_of(kind: str, tensors: dict[str, Tensor]) -> Content:
     """The content of a `kind` from its saved tensors. Raises VddError for a kind nobody knows, or where they do not fit."""
     if kind not in Content.registry:
         raise VddError(f"a set stores {kind!r}, and known are {', '.join(Content.registry)}")
+    for name in ("mean", "std"):
+        numbers = tensors.get(name)
+        if numbers is None or numbers.shape != (3,) or not numbers.is_floating_point() or not numbers.isfinite().all():
+            raise VddError(f"{name} is three finite numbers, one per colour")
+    if (tensors["std"] <= 0).any():
+        raise VddError("std is not positive")
     try:
-        return Content.registry[kind].from_state(tensors)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        content = Content.registry[kind].from_state(tensors)
+        made = content.state()
+    except (KeyError, RuntimeError, TypeError, ValueError, IndexError, OverflowError) as error:
         why = " ".join(str(error).split())[:200]  # torch lists missing names over several lines
         raise VddError(f"the tensors make no {kind!r} ({type(error).__name__}: {why})") from None
+    for name in sorted(set(made) ^ set(tensors)):
+        raise VddError(f"a content of kind {kind!r} has {'a' if name in made else 'no'} tensor {name!r}")
+    for name, tensor in tensors.items():
+        if tensor.shape != made[name].shape or tensor.dtype != made[name].dtype:
+            raise VddError(f"the tensor {name!r} is {made[name].dtype} {list(made[name].shape)} in a {kind!r}")
+    return content
+
+
+def expect(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, shape: str) -> Tensor:
+    """The tensor `name`, which has that type and a shape such as 'N 3 T H W' (letters: any positive size).
+
+    Raises VddError where it is missing or another; float values have to be finite.
+    """
+    tensor, wanted = tensors.get(name), shape.split()
+    if tensor is None:
+        raise VddError(f"the tensor {name!r} is missing")
+    sizes = list(tensor.shape)
+    fits = len(sizes) == len(wanted) and all(
+        size > 0 if letter.isalpha() else size == int(letter) for size, letter in zip(sizes, wanted, strict=True)
+    )
+    if tensor.dtype != dtype or not fits:
+        raise VddError(f"the tensor {name!r} is {dtype} [{', '.join(wanted)}], not {tensor.dtype} {sizes}")
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise VddError(f"the tensor {name!r} is not finite")
+    return tensor
 
 
 class Storage(BaseModel):

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vddlib.core.errors import VddError
 from vddlib.datasets import video
 from vddlib.datasets.clips import standardise
 from vddlib.datasets.geometry import Geometry
-from vddlib.distillers.stored.contract import Content
+from vddlib.distillers.stored.contract import Content, expect
 
 
 class Mosaics(Content):
@@ -50,18 +51,23 @@ class Mosaics(Content):
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> "Mosaics":
-        """From the tensors that the class names."""
-        number = {name: int(tensor) for name, tensor in tensors.items() if tensor.ndim == 0}
-        begins = [0, *tensors["ends"].tolist()]
-        data = tensors["encoded"].numpy().tobytes()
-        videos = [data[begin:end] for begin, end in pairwise(begins)]
-        width, height = tensors["clip_resize"].tolist()
+        """From the tensors that the class names. Raises VddError where the files do not lie where they say."""
+        scalars = ("width", "height", "side", "tiled", "clip_frames", "clip_size", "clip_stride")
+        number = {name: int(expect(tensors, name, torch.int64, "")) for name in scalars}
+        ends = expect(tensors, "ends", torch.int64, "N").tolist()
+        lengths = expect(tensors, "lengths", torch.int64, "N").tolist()
+        data = expect(tensors, "encoded", torch.uint8, "N").numpy().tobytes()
+        if len(lengths) != len(ends) or ends[-1] != len(data) or any(a >= b for a, b in pairwise([0, *ends])):
+            raise VddError(f"{len(ends)} files of {len(data)} bytes cannot end at {ends[:5]}...")
+        if not 1 <= number["side"] <= 64 or min(lengths) < number["clip_frames"]:
+            raise VddError(f"mosaics of {number['side']} tiles along a side, the shortest of {min(lengths)} frames")
+        width, height = expect(tensors, "clip_resize", torch.int64, "2").tolist()
         geometry = Geometry(
             frames=number["clip_frames"], size=number["clip_size"], stride=number["clip_stride"], resize=(width, height)
         )
-        size = (number["width"], number["height"])
-        stats = tensors["mean"], tensors["std"]
-        return cls(videos, tensors["lengths"].tolist(), size, number["side"], geometry, *stats, bool(number["tiled"]))
+        videos = [data[begin:end] for begin, end in pairwise([0, *ends])]
+        size, statistics = (number["width"], number["height"]), (tensors["mean"], tensors["std"])
+        return cls(videos, lengths, size, number["side"], geometry, *statistics, bool(number["tiled"]))
 
     def tiles(self) -> "Mosaics":
         """The same videos, drawn tile by tile: N x N times as many clips, those of a video together, row after row."""

@@ -7,9 +7,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vddlib.core import seeding
+from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.selection.random import Random
-from vddlib.distillers.stored.contract import Content, Storage
+from vddlib.distillers.stored.contract import Content, Storage, expect
 
 Init = Literal["real", "noise"]
 
@@ -33,7 +34,7 @@ class Pixels(Content):
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> "Pixels":
         """From `clips`, `mean` and `std`."""
-        return cls(tensors["clips"], tensors["mean"], tensors["std"])
+        return cls(expect(tensors, "clips", torch.float32, "N 3 T H W"), tensors["mean"], tensors["std"])
 
     def pixel_values(self) -> int:
         """All values of the clips."""
@@ -57,7 +58,10 @@ class Stills(Pixels):
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> "Stills":
         """From `clips`, `mean`, `std` and `frames`."""
-        return cls(tensors["clips"], tensors["mean"], tensors["std"], tensors["frames"])
+        frames = expect(tensors, "frames", torch.int64, "")
+        if not 1 <= frames <= 10_000:
+            raise VddError(f"a still is shown for {int(frames)} frames")
+        return cls(expect(tensors, "clips", torch.float32, "N 3 1 H W"), tensors["mean"], tensors["std"], frames)
 
 
 class FreePixels(Storage):

@@ -1,0 +1,145 @@
+"""`DistilledSet.load` raises VddError only, whatever lies in the folder."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from vddlib.core.errors import VddError
+from vddlib.datasets.geometry import geometry
+from vddlib.datasets.video import encode_bytes
+from vddlib.distillers import DistilledSet, Mosaics, Pixels, Stills, StoredClips
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+MEAN, STD = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.3, 0.2])
+
+
+def contents():
+    g = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 255, (4, 3, 16, 16, 3), generator=g, dtype=torch.uint8)
+    videos = [
+        encode_bytes(torch.randint(0, 255, (6, 16, 16, 3), generator=g, dtype=torch.uint8).numpy()) for _ in range(4)
+    ]
+    return {
+        "stored": StoredClips(frames, MEAN, STD),
+        "pixels": Pixels(torch.randn(4, 3, 3, 16, 16, generator=g), MEAN, STD),
+        "stills": Stills(torch.randn(4, 3, 1, 16, 16, generator=g), MEAN, STD, 3),
+        "mosaics": Mosaics(videos, [6] * 4, (16, 16), 2, geometry(3, 8, 1), MEAN, STD),
+    }
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A good set of every kind."""
+    labels, places = torch.tensor([0, 0, 1, 1]), {}
+    for kind, content in contents().items():
+        place = tmp_path_factory.mktemp(kind)
+        card = {"method": "random", "ipc": 2, "seed": 0, "params": {}, "distill_seconds": 1.0}
+        soft = torch.full((4, 2), 0.5) if kind == "pixels" else None
+        places[kind] = DistilledSet(content, labels, ("a", "b"), card, soft).save(place, previews=False)
+        assert DistilledSet.load(place).content.kind == kind
+    return places
+
+
+def loads_or_is_refused(folder) -> bool:
+    """Whether a set could be loaded; a set that can be is whole: it draws, it says its size. One line otherwise."""
+    try:
+        found = DistilledSet.load(folder)
+    except VddError as error:
+        assert "\n" not in str(error) and str(folder) in str(error) and len(str(error)) < 700
+        return False
+    assert found.draw()[0].isfinite().all() and found.bytes_uint8 > 0
+    return True
+
+
+def copied(folders, kind, tmp_path_factory):
+    place = tmp_path_factory.mktemp("broken") / "set"
+    shutil.copytree(folders[kind], place)
+    return place
+
+
+@pytest.mark.parametrize("kind", ["stored", "pixels", "stills", "mosaics"])
+def test_every_missing_and_every_extra_tensor_is_refused(folders, kind, tmp_path_factory):
+    place = copied(folders, kind, tmp_path_factory)
+    tensors = load_file(place / "tensors.safetensors")
+    for name in tensors:
+        save_file({n: t for n, t in tensors.items() if n != name}, place / "tensors.safetensors")
+        assert not loads_or_is_refused(place), name
+    for extra in ("content.more", "content.sub.weight"):
+        save_file(tensors | {extra: torch.zeros(2)}, place / "tensors.safetensors")
+        assert not loads_or_is_refused(place), extra
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": torch.tensor([0, 0, 1, 2])}, "labels reach from 0 to 2, and there are 2 classes"),
+        ({"labels": torch.tensor([0, -1, 1, 1])}, "labels reach from -1 to 1"),
+        ({"labels": torch.tensor([0.0, 0, 1, 1])}, "labels are int64"),
+        ({"labels": torch.zeros(0, dtype=torch.int64)}, "labels are int64"),
+        ({"targets": torch.ones(4, 3)}, r"soft targets are finite \[4, 2\]"),
+        ({"targets": torch.full((4, 2), torch.nan)}, "soft targets are finite"),
+        (
+            {"content.frames": torch.zeros(4, 3, 16, 16, 3)},
+            r"'frames' is torch.uint8 \[N, T, H, W, 3\], not torch.float32",
+        ),
+        ({"content.frames": torch.zeros(4, 3, 16, 3, dtype=torch.uint8)}, "'frames' is torch.uint8"),
+        ({"content.mean": torch.zeros(4)}, "mean is three finite numbers"),
+        ({"content.std": torch.tensor([0.1, 0.0, 0.1])}, "std is not positive"),
+    ],
+)
+def test_tensors_are_checked_as_they_are_loaded(folders, change, said, tmp_path_factory):
+    place = copied(folders, "stored", tmp_path_factory)
+    save_file(load_file(place / "tensors.safetensors") | change, place / "tensors.safetensors")
+    with pytest.raises(VddError, match=f"no whole distilled set there.*{said}"):
+        DistilledSet.load(place)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["stored", "pixels", "stills", "mosaics"]), st.data())
+def test_whatever_a_card_says(folders, kind, data):
+    folder = folders[kind]
+    good = (folder / "card.json").read_text()
+    card = json.loads(good)
+    for name in data.draw(st.lists(st.sampled_from(sorted(card)), min_size=1, max_size=2)):
+        card[name] = data.draw(JSON)
+    try:
+        (folder / "card.json").write_text(json.dumps(card))
+        loads_or_is_refused(folder)
+    finally:
+        (folder / "card.json").write_text(good)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["card.json", "tensors.safetensors"]), st.data())
+def test_whatever_bytes_lie_there(folders, name, data):
+    path = folders["mosaics"] / name
+    good = path.read_bytes()
+    cut = data.draw(st.integers(0, len(good) - 1))
+    junk = data.draw(st.binary(max_size=20))
+    try:
+        path.write_bytes(good[:cut] + junk + (good[cut + len(junk) :] if data.draw(st.booleans()) else b""))
+        loads_or_is_refused(folders["mosaics"])
+    finally:
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "3", "null", "", "{}", '{"kind": []}', "\xff"])
+def test_cards_that_are_no_cards(folders, text, tmp_path_factory):
+    place = copied(folders, "stored", tmp_path_factory)
+    (place / "card.json").write_text(text, encoding="latin-1")
+    assert not loads_or_is_refused(place)
+
+
+def test_folders_that_are_none(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "absent", tmp_path, tmp_path / "file"):
+        assert not loads_or_is_refused(place)
