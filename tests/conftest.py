@@ -59,13 +59,21 @@ def tiny_root(tmp_path_factory) -> Path:
     return write_ucf(tmp_path_factory.mktemp("data") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def tiny_store(tmp_path_factory) -> Path:
+    """A cache in which `tiny` is decoded once for all tests of a process."""
+    return tmp_path_factory.mktemp("tiny_store")
+
+
 @pytest.fixture
-def tiny(tiny_root):
-    """Its train and test clips at 8 frames of 32x32."""
+def tiny(tiny_root, tiny_store, monkeypatch):
+    """Its train and test clips at 8 frames of 32x32: new objects each time, over one store."""
     from vddlib.datasets.clips import load
     from vddlib.datasets.geometry import geometry
 
-    return load(str(tiny_root), geometry(8, 32, 2), workers=1)
+    with monkeypatch.context() as patch:
+        patch.setenv("VDD_CACHE", str(tiny_store))
+        return load(str(tiny_root), geometry(8, 32, 2), workers=1)
 
 
 def _real(*names: str) -> Path:

@@ -46,10 +46,10 @@ def test_a_decoder_that_crashes_is_told_of_the_file(tmp_path, monkeypatch):
     path = write_ucf(tmp_path / "d", train=2, test=1) / "UCF-101" / "Green" / "v_Green_g08_c01.mp4"
 
     def crashing(items, work, what, workers=None, *, crashed):
-        return [(item, crashed(item) if item == path else work(item)) for item in items]
+        return [(item, crashed(item, "why") if item == path else work(item)) for item in items]
 
     monkeypatch.setattr("vddlib.datasets.check.run_each", crashing)
-    assert check(read(str(tmp_path / "d"))).unreadable == [f"{path}: the decoder crashed on it"]
+    assert check(read(str(tmp_path / "d"))).unreadable == [f"{path}: decoding it failed: why"]
 
 
 def test_shared_sources_of_hmdb(tmp_path):

@@ -18,7 +18,7 @@ from tests.conftest import ROOT, write_ucf
 from vddlib.core import cache, files
 from vddlib.core.errors import VddError
 from vddlib.core.parallel import run_each
-from vddlib.datasets import video
+from vddlib.datasets import store
 from vddlib.datasets.catalog import read
 from vddlib.datasets.clips import load, standardise, to_pixels
 from vddlib.datasets.geometry import LIGHT, Geometry, geometry
@@ -170,9 +170,9 @@ def test_over_one_percent_broken_stops(tmp_path):
     path = root / "UCF-101" / "Red" / "v_Red_g08_c01.mp4"
     whole = path.read_bytes()
     path.write_text("not a video")
-    for store in (True, False):
+    for stored in (True, False):
         with pytest.raises(VddError, match=r"1 of 12 videos are broken.*v_Red_g08_c01\.mp4"):
-            load(str(root), geometry(8, 16, 1), store=store, workers=1)
+            load(str(root), geometry(8, 16, 1), store=stored, workers=1)
     path.write_bytes(whole)  # mended, it is looked at again
     assert len(load(str(root), geometry(8, 16, 1), workers=1)[0]) == 9
 
@@ -199,14 +199,17 @@ def test_two_processes_fill_what_one_would(tiny_root, monkeypatch, tmp_path):
 def test_a_killed_build_goes_on_where_it_stopped(tmp_path, monkeypatch):
     root, cache = write_ucf(tmp_path / "d", train=40, test=2), tmp_path / "cache"
     monkeypatch.setenv("VDD_CACHE", str(cache))
-    code = (
+    script = tmp_path / "slow.py"  # whose first lines run in its workers, too
+    script.write_text(
         "from vddlib.datasets.clips import load; from vddlib.datasets.geometry import geometry\n"
         "from vddlib.datasets import store, video; import time\n"
         "real = video.stream\n"
         "def slow(path):\n    time.sleep(0.05); yield from real(path)\n"
-        f"video.stream = slow\nload({str(root)!r}, geometry(8, 16, 1), workers=1)"
+        "video.stream = slow\n"
+        f"if __name__ == '__main__':\n    load({str(root)!r}, geometry(8, 16, 1), workers=1)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "VDD_CACHE": str(cache)})
+    env = {**os.environ, "VDD_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, script], env=env)
     deadline = time.monotonic() + 120
     flags = []
     while time.monotonic() < deadline and not (flags and sum(flags[0].read_bytes()) >= 5):
@@ -215,11 +218,11 @@ def test_a_killed_build_goes_on_where_it_stopped(tmp_path, monkeypatch):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert 5 <= sum(flags[0].read_bytes()) < 126
-    opened = []
-    real = video.stream
-    monkeypatch.setattr(video, "stream", lambda path: opened.append(path) or real(path))
+    jobs = []
+    real = store.run_each
+    monkeypatch.setattr(store, "run_each", lambda items, *a, **k: jobs.append(len(items)) or real(items, *a, **k))
     train, _ = load(str(root), geometry(8, 16, 1), workers=1)
-    assert 0 < len(opened) <= 126 - 5
+    assert len(jobs) == 1 and 0 < jobs[0] <= 126 - 5  # all were probed before
     fresh, _ = load(str(root), geometry(8, 16, 1), store=False, workers=1)
     assert all(np.array_equal(train.clip(i), fresh.clip(i)) for i in range(0, len(train), 7))
 
@@ -262,14 +265,14 @@ def _square_or_die(item):
 def test_an_item_that_kills_its_process_costs_only_itself(tmp_path):
     """15 does it always, 0 once (short of memory, say), which is nobody's fault."""
     items = [(tmp_path / "once", n) for n in range(20)]
-    done = list(run_each(items, _square_or_die, "squaring", 2, crashed=lambda item: f"{item[1]} crashed"))
+    done = list(run_each(items, _square_or_die, "squaring", 2, crashed=lambda item, why: f"{item[1]} crashed"))
     assert len(done) == 20 and dict(done) == {(m, n): "15 crashed" if n == 15 else n * n for m, n in items}
 
 
 @pytest.mark.parametrize("locked", [False, True])
 def test_processes_that_cannot_start_blame_no_item(tmp_path, locked):
     script = tmp_path / "unguarded.py"
-    work = "list(run_each(range(-8, 8), abs, 'abs', 2, crashed=lambda n: print('crashed', n)))"
+    work = "list(run_each(range(-8, 8), abs, 'abs', 2, crashed=lambda n, why: print('crashed', n)))"
     script.write_text(
         "from vddlib.core import cache\n"
         "from vddlib.core.parallel import run_each\n"
@@ -296,11 +299,18 @@ def test_a_guarded_script_may_take_what_is_in_the_cache_as_it_begins(tmp_path):
 
 @pytest.mark.parametrize("step", ["probing", "decoding"])
 def test_a_video_that_crashes_the_decoder_is_a_broken_one(tmp_path, monkeypatch, step):
-    def crashing(items, work, what, workers=None, *, crashed):
+    def crashing(items, work, what, workers=None, *, crashed, limit):
         for item in items:
-            yield item, crashed(item) if step in what and "v_Green_g08_c01" in str(item) else work(item)
+            yield (
+                item,
+                crashed(item, "it took its process down")
+                if step in what and "v_Green_g08_c01" in str(item)
+                else work(item),
+            )
 
     root = write_ucf(tmp_path / "d", train=3, test=1)
     monkeypatch.setattr("vddlib.datasets.store.run_each", crashing)
-    with pytest.raises(VddError, match=r"1 of 12 videos.*v_Green_g08_c01\.mp4: the decoder crashed on it"):
+    with pytest.raises(
+        VddError, match=r"1 of 12 videos.*v_Green_g08_c01\.mp4: decoding it failed: it took its process down"
+    ):
         load(str(root), geometry(8, 16, 1), workers=1)

@@ -1,70 +1,131 @@
-"""Work on many items in parallel processes that survive an item which takes its process down (a decoder may)."""
+"""Work on many items in processes that may die: of an item that takes its process down, or that never ends."""
 
+import ctypes
 import os
+import signal
+import sys
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for_sentinel
+from typing import Any
 
 from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
 
+MOST_WORKERS = 16
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+TOOK_DOWN = "it took its process down"
+
 
 def run_each(
-    items: Sequence, work: Callable, what: str, workers: int | None = None, *, crashed: Callable, alone: bool = False
-):
+    items: Sequence,
+    work: Callable[[Any], Any],
+    what: str,
+    workers: int | None = None,
+    *,
+    crashed: Callable[[Any, str], Any],
+    limit: float = 600.0,
+    alone: bool = False,
+) -> Iterator[tuple[Any, Any]]:
     """Yield ``(item, work(item))`` as worker processes finish; items are small and picklable, order is not kept.
 
-    An item that takes its process down (a decoder may, on a corrupt file) yields ``(item, crashed(item))``, and the
-    others go on; few items, or one worker, are worked on in this very process, where nothing can be caught, unless each is
-    to be `alone` in a process of its own. Never more than a few items per worker wait in the queue, so an interruption
-    ends it at once.
+    An item that takes its process down (a decoder may, on a corrupt file), or does not end within `limit` seconds (it may
+    hang, too), yields ``(item, crashed(item, why))``, and the others go on. Nothing is ever worked on in this process.
+    With `alone` each item has a process to itself, one after another. Never more than a few items per worker wait in the
+    queue, so an interruption ends it at once. Raises VddError where worker processes cannot start.
     """
-    if alone:
-        yield from with_progress(_one_by_one(items, work, crashed), what, total=len(items))
-        return
-    workers = min(workers or os.cpu_count() or 1, 16, max(1, len(items)))
-    if workers == 1 or len(items) < 8:
-        for item in with_progress(items, what):
-            yield item, work(item)
-        return
-    yield from with_progress(_parallel(items, work, workers, crashed), what, total=len(items))
+    workers = max(1, min(workers or os.cpu_count() or 1, MOST_WORKERS, len(items)))
+    each = _one_by_one(items, work, crashed, limit) if alone else _parallel(items, work, workers, crashed, limit)
+    yield from with_progress(each, what, total=len(items))
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+def end_with_parent() -> None:
+    """Let this worker process end when its parent does, however that dies: the initializer of every pool.
+
+    Linux sends a signal, which works even while a decoder holds the interpreter; elsewhere a thread watches the parent.
+    """
+    parent = parent_process()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is None:
+        return
+    if os.name == "posix" and os.getppid() != parent.pid:  # it died before the line above
+        os._exit(1)
+
+    def watch() -> None:
+        wait_for_sentinel([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end with it, or with this process."""
     # spawn: decoders and torch both keep threads, which a fork would leave behind locked.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-
-
-def _parallel(items: Sequence, work: Callable, workers: int, crashed: Callable):
-    waiting, running, pool = deque(items), {}, _pool(workers)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
     try:
-        while waiting or running:
-            try:
-                while waiting and len(running) < 4 * workers:
-                    future = pool.submit(work, waiting[0])
-                    running[future] = waiting.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    result = future.result()
-                    yield running.pop(future), result
-            except BrokenProcessPool:
-                pool.shutdown()  # from here on every running future is done: with its result, or broken
-                broken = [f for f in running if isinstance(f.exception(), BrokenProcessPool)]
-                yield from ((running[f], f.result()) for f in running if f not in broken)
-                yield from _one_by_one([running[f] for f in broken], work, crashed)
-                running, pool = {}, _pool(workers)
+        yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_by_one(items: Sequence, work: Callable, crashed: Callable):
-    """Each item alone in a process, a new one after each crash: so it is clear whose fault that was."""
+def _ready(work: Callable) -> None:
+    """Done once a worker has started and has imported what `work` needs to be unpickled."""
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool in which something hangs; its futures are then broken."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+
+
+def _parallel(items: Sequence, work: Callable, workers: int, crashed: Callable, limit: float) -> Iterator[tuple]:
     waiting = deque(items)
     while waiting:
-        with _pool(1) as pool:
+        running: dict[Future, Any] = {}
+        with worker_pool(workers) as pool:
             try:
-                pool.submit(os.getpid).result()
+                yield from _until_broken(pool, waiting, running, work, workers, limit)
+                return
+            except BrokenProcessPool:
+                pool.shutdown()  # from here on every running future is done: with its result, or broken
+        broken = [future for future in running if isinstance(future.exception(), BrokenProcessPool)]
+        yield from ((item, future.result()) for future, item in running.items() if future not in broken)
+        yield from _one_by_one([running[future] for future in broken], work, crashed, limit)
+
+
+def _until_broken(
+    pool: ProcessPoolExecutor, waiting: deque, running: dict[Future, Any], work: Callable, workers: int, limit: float
+) -> Iterator[tuple]:
+    """Results as they come; raises BrokenProcessPool where a process died, or was killed since none came for too long."""
+    while waiting or running:
+        while waiting and len(running) < 4 * workers:
+            running[pool.submit(work, waiting[0])] = waiting[0]
+            waiting.popleft()
+        finished = wait(running, timeout=limit, return_when=FIRST_COMPLETED).done
+        if not finished:
+            _kill(pool)
+            finished = wait(running, return_when=FIRST_COMPLETED).done
+        for future in finished:
+            result = future.result()
+            yield running.pop(future), result
+
+
+def _one_by_one(items: Sequence, work: Callable, crashed: Callable, limit: float) -> Iterator[tuple]:
+    """Each item alone in a process, a new one after each that died: so it is clear whose fault that was."""
+    waiting = deque(items)
+    while waiting:
+        with worker_pool(1) as pool:
+            try:
+                pool.submit(_ready, work).result()  # what it imports does not count as time of the first item
             except BrokenProcessPool:
                 raise VddError(
                     "worker processes die as they start: does the script guard its calls by "
@@ -72,8 +133,15 @@ def _one_by_one(items: Sequence, work: Callable, crashed: Callable):
                 ) from None
             while waiting:
                 item = waiting.popleft()
+                future, begun = pool.submit(work, item), time.monotonic()
                 try:
-                    yield item, pool.submit(work, item).result()
+                    yield item, future.result(timeout=limit)
                 except BrokenProcessPool:
-                    yield item, crashed(item)
+                    yield item, crashed(item, TOOK_DOWN)
+                    break
+                except TimeoutError:
+                    if time.monotonic() - begun < limit:  # raised by the work itself
+                        raise
+                    _kill(pool)
+                    yield item, crashed(item, f"it did not end within {limit:g} seconds")
                     break

@@ -83,7 +83,9 @@ def check(dataset: Dataset, workers: int | None = None) -> Findings:
     found.absent = list(dataset.absent)
     paths = sorted({entry.path for _, entry in entries})
     what = f"{dataset.name}: checking"
-    examined = dict(run_each(paths, _examine, what, workers, crashed=lambda path: (0, False, crash_reason(path), "")))
+    examined = dict(
+        run_each(paths, _examine, what, workers, crashed=lambda path, why: (0, False, crash_reason(path, why), ""))
+    )
     needed = dataset.spec.clip.frames if dataset.spec else 1
     groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for part, entry in entries:

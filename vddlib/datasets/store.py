@@ -24,6 +24,7 @@ from vddlib.datasets.video import crash_reason
 
 BROKEN_SHARE = 0.01
 DECODING = 1  # raise when decoded pixels change
+PROBING, DECODING_ONE = 60.0, 1800.0  # seconds that one video may take before it counts as one that hangs
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,11 @@ def probe_all(dataset: Dataset, workers: int | None = None) -> dict[Path, tuple[
     """Path -> (frames, fps, why it is broken or '') of every video of the dataset."""
     paths = sorted({entry.path for entry in (*dataset.train, *dataset.test)})
     what = f"{dataset.name}: probing videos"
-    return dict(run_each(paths, _probe, what, workers, crashed=lambda path: (0, 0.0, crash_reason(path))))
+    return dict(
+        run_each(
+            paths, _probe, what, workers, limit=PROBING, crashed=lambda path, why: (0, 0.0, crash_reason(path, why))
+        )
+    )
 
 
 def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | None) -> None:
@@ -118,7 +123,9 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
         if not done[number] and not row.broken:
             jobs.append((number, entry.path, row, geometry, pixels, shape))
     what = f"{dataset.name}: decoding videos"
-    for (number, *_rest), reason in run_each(jobs, _fill, what, workers, crashed=lambda job: crash_reason(job[1])):
+    for (number, *_rest), reason in run_each(
+        jobs, _fill, what, workers, limit=DECODING_ONE, crashed=lambda job, why: crash_reason(job[1], why)
+    ):
         part, i, _ = entries[number]
         if reason:
             index[part][i]["broken"] = reason

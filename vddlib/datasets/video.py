@@ -141,9 +141,9 @@ def decode_bytes(data: bytes) -> np.ndarray:
         raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({_first_line(error)})") from None
 
 
-def crash_reason(path: Path) -> str:
-    """Why the video at `path` is broken, where decoding it took the process down."""
-    return f"{path}: the decoder crashed on it"
+def crash_reason(path: Path, why: str) -> str:
+    """Why the video at `path` is broken, where decoding took a process down or did not end."""
+    return f"{path}: decoding it failed: {why}"
 
 
 def seek_is_exact(path: Path, samples: int = 16) -> bool:

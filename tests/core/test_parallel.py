@@ -1,0 +1,71 @@
+"""The process pool: items that die or hang cost only themselves, and workers never outlive their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT
+from vddlib.core.parallel import run_each
+
+
+def work(item: int) -> int:
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == 5:
+        while True:  # as a decoder that hangs; it cannot be interrupted from outside
+            signal.pause()
+    return item * item
+
+
+@pytest.mark.parametrize(
+    ("items", "workers", "alone"), [(range(9), 2, False), ([2, 3], 1, False), ([5], 1, False), ([3, 5, 6], 2, True)]
+)
+def test_what_dies_or_hangs_costs_only_itself(items, workers, alone):
+    """However few the items are: none is worked on in this process."""
+    done = dict(run_each(list(items), work, "work", workers, crashed=lambda item, why: why, limit=8, alone=alone))
+    wanted = {item: item * item for item in items}
+    wanted |= {3: "it took its process down"} if 3 in items else {}
+    wanted |= {5: "it did not end within 8 seconds"} if 5 in items else {}
+    assert done == wanted
+
+
+def test_nothing_to_do():
+    assert list(run_each([], work, "work", crashed=lambda item, why: why)) == []
+
+
+PARENT = """
+import sys, time
+from vddlib.core.parallel import run_each
+
+def sleep(item):
+    time.sleep(600)
+
+if __name__ == "__main__":
+    print("begun", flush=True)
+    list(run_each(list(range(20)), sleep, "sleeping", 2, crashed=lambda item, why: why))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills by signal")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    """SIGKILL leaves the parent no time to end them; they used to stay for good."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    assert parent.stdout.readline() == b"begun\n"
+    children, ends = [], time.monotonic() + 60
+    while len([c for c in children if "spawn_main" in " ".join(c.cmdline())]) < 2 and time.monotonic() < ends:
+        time.sleep(0.2)
+        children = psutil.Process(parent.pid).children(recursive=True)
+    time.sleep(2)  # until the workers are at their items
+    parent.kill()
+    parent.wait()
+    gone, alive = psutil.wait_procs(children, timeout=30)
+    assert len(gone) >= 2 and not alive
