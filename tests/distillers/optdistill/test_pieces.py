@@ -135,7 +135,7 @@ def test_a_mosaic_has_its_tiles_row_after_row_aligned_at_their_first_frames():
         mosaic(tiles[:3])
 
 
-def some(count: int, seed: int) -> list[Segment]:
+def random_segments(count: int, seed: int) -> list[Segment]:
     rng = np.random.default_rng(seed)
     return [
         Segment(
@@ -147,7 +147,7 @@ def some(count: int, seed: int) -> list[Segment]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_choice_is_the_best_by_brute_force(seed):
-    segments, stream = some(12, seed), torch.Generator().manual_seed(0)
+    segments, stream = random_segments(12, seed), torch.Generator().manual_seed(0)
     chosen = choose(segments, 4, stream)
     best = max(sum(one.score for one in four) for four in itertools.combinations(segments, 4))
     assert sum(one.score for one in chosen) == pytest.approx(best)
@@ -156,7 +156,7 @@ def test_the_choice_is_the_best_by_brute_force(seed):
 
 
 def test_thresholds_top_k_and_one_per_video():
-    segments = some(30, 1)
+    segments = random_segments(30, 1)
     stream = torch.Generator().manual_seed(4)
     above = {one for one in segments if one.score >= 0.5}
     draws = [choose(segments, 4, stream, threshold=0.5) for _ in range(60)]

@@ -13,7 +13,7 @@ from vddlib.datasets.clips import Clips
 Score = Literal["confidence", "loss", "random"]
 
 
-class Teacher:
+class TeacherScorer:
     """A network trained on the training split."""
 
     def __init__(self, model: nn.Module, train: Clips, key: dict[str, Any]):
@@ -43,7 +43,7 @@ def kinetics_state() -> dict[str, Tensor]:
         ) from None
 
 
-class Kinetics:
+class KineticsScorer:
     """torchvision's R3D-18, trained on Kinetics-400, whose classes are not the dataset's: for 'confidence' alone."""
 
     def __init__(self, device: torch.device):
