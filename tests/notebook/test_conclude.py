@@ -41,7 +41,7 @@ def test_sentences_word_by_word():
     assert text == "DM is 5.0 points below Random (std 1.0 over 3 seeds): told apart."
     assert compare_by_seed("DM", [12], "chance", [10]) == "DM is 2.0 points above chance (one seed): not told apart."
     text = compare_by_seed("A", [0.25, 0.5], "B", [0.25, 0.5], unit="nats", decimals=2)
-    assert text == "A is 0.00 nats above B (std 0.00 over 2 seeds): not told apart."
+    assert text == "A is level with B to within 0.01 nats (std 0.00 over 2 seeds): not told apart."
     assert mean_by_seed("DM", [10, 12]) == "DM reaches 11.0 % (std 1.4 over 2 seeds)."
     assert mean_by_seed("DM", [0.5], unit="MB", decimals=2) == "DM reaches 0.50 MB (one seed)."
 

@@ -40,11 +40,13 @@ def compare_by_seed(
     Raises VddError as `verdict` does.
     """
     mean, std, n = _difference(ours, reference)
-    size = f"{abs(mean):.{decimals}f} {unit}"
-    side = "above" if mean >= 0 else "below"
+    size = f"{abs(mean):.{decimals}f}"
+    side = "above" if mean > 0 else "below"
     spread = f"std {std:.{decimals}f} over {n} seeds" if n > 1 else "one seed"
     told = NOT_TOLD_APART if verdict(ours, reference) == NOT_TOLD_APART else "told apart"
-    return f"{name} is {size} {side} {reference_name} ({spread}): {told}."
+    if float(size) == 0:
+        return f"{name} is level with {reference_name} to within {10**-decimals:g} {unit} ({spread}): {told}."
+    return f"{name} is {size} {unit} {side} {reference_name} ({spread}): {told}."
 
 
 def mean_by_seed(name: str, values: Sequence[float], unit: str = "%", decimals: int = 1) -> str:
