@@ -167,17 +167,17 @@ def sentences(sizes: pd.DataFrame, reports: Mapping[str, Report], terms: pd.Data
     ]
     if "random" in reports and len(reports) > 1:
         best = max((name for name in reports if name != "random"), key=lambda name: fmean(reports[name].values()))
-        name = f"The best other method, {display(best)} (chosen by these very numbers),"
+        name = f"The most accurate other method, {display(best)} (picked by these same numbers),"
         said.append(compare_by_seed(name, reports[best].values(), "Random", reports["random"].values()))
     surprise = {name: part["surprise"].tolist() for name, part in terms.groupby("method", sort=False)}
-    pairs = [("optdistill", "random", "OptDistill's mosaics", "those of Random")]
-    pairs += [(TILES, "optdistill", "OptDistill's tiles, one by one,", "its mosaics")]
-    for ours, reference, name, reference_name in pairs:
+    pairs = (
+        ("optdistill", "The observer's surprise at OptDistill's mosaics", "random", "that at random clips"),
+        (TILES, "Its surprise at their tiles, one by one,", "optdistill", "that at whole mosaics"),
+    )
+    for ours, name, reference, reference_name in pairs:
         if ours in surprise and reference in surprise:
-            name = f"The surprise at the labels of {name}"
-            said.append(
-                compare_by_seed(name, surprise[ours], reference_name, surprise[reference], unit="nats", decimals=2)
-            )
+            values = surprise[ours], reference_name, surprise[reference]
+            said.append(compare_by_seed(name, *values, unit="nats", decimals=2))
     return said
 
 
