@@ -89,7 +89,7 @@ def follow_video(pipeline: Pipeline, i: int) -> Followed:
     drawn = []
     for t, frame in zip(range(tracked["frames"]), video.stream(train.path(i)), strict=False):
         inner = [path[t] for path in paths if path[t]]
-        drawn.append(outlined(frame, [box for one in inner for box in (one, cover(one, *tracked["size"], ratio))]))
+        drawn.append(outlined(frame, [shown for box in inner for shown in (box, cover(box, *tracked["size"], ratio))]))
     return Followed(paths, np.stack(drawn), crops(train.path(i), paths, *settings.tile, settings.lost))
 
 

@@ -77,13 +77,13 @@ def published_sizes() -> tuple[pd.DataFrame, str]:
 def with_hard_labels(sets: Sets) -> dict[str, dict[int, DistilledSet]]:
     """The same clips with their classes as labels, so that one protocol fits all."""
     return {
-        name: {seed: one.with_targets(one.labels) for seed, one in by_seed.items()} for name, by_seed in sets.items()
+        name: {seed: made.with_targets(made.labels) for seed, made in by_seed.items()} for name, by_seed in sets.items()
     }
 
 
 def encoded(sets: Sets) -> dict[str, dict[int, DistilledSet]]:
     """What comes back out of the sets' files."""
-    return {name: {seed: as_encoded(one) for seed, one in by_seed.items()} for name, by_seed in sets.items()}
+    return {name: {seed: as_encoded(made) for seed, made in by_seed.items()} for name, by_seed in sets.items()}
 
 
 def students(sets: Sets, test: Clips, protocol: Protocol, network: Network, device: str) -> dict[str, Report]:
@@ -129,7 +129,7 @@ def accuracy_table(
 
 def _means(reports: Mapping[str, Report], mean: str, std: str) -> pd.DataFrame:
     """A row per method with the mean and the std (n - 1) over its seeds, in columns of these names."""
-    values = {name: torch.tensor(report.values()) for name, report in reports.items()}
+    values = {name: torch.tensor(report.values(), dtype=torch.float32) for name, report in reports.items()}
     return pd.DataFrame(
         {"method": name, mean: found.mean().item(), std: found.std().item() if len(found) > 1 else None}
         for name, found in values.items()
@@ -142,8 +142,8 @@ def information_table(real: Clips, sets: Sets, observer: nn.Module, seed: int) -
     rows = [{"method": "full", "seed": seed, **information(predictions(everything, observer), real.labels)}]
     for name, by_seed in sets.items():
         rows += [
-            {"method": name, "seed": seed, **information(predictions(one, observer), one.labels)}
-            for seed, one in by_seed.items()
+            {"method": name, "seed": seed, **information(predictions(made, observer), made.labels)}
+            for seed, made in by_seed.items()
         ]
     return pd.DataFrame(rows)
 
@@ -152,7 +152,7 @@ def with_tiles(sets: Sets, built: Mapping[str, Distiller]) -> dict[str, Mapping[
     """The sets, and OptDistill's tiles one by one as a set of its own where OptDistill is among them."""
     if "optdistill" not in sets:
         return dict(sets)
-    tiles = {seed: built["optdistill"].regions(one) for seed, one in sets["optdistill"].items()}
+    tiles = {seed: built["optdistill"].regions(made) for seed, made in sets["optdistill"].items()}
     return {**sets, TILES: tiles}
 
 

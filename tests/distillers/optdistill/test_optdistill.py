@@ -1,6 +1,5 @@
-"""OptDistill whole: detectors, stages that resume and join, the stored set, its two protocols, real YOLO on real video."""
+"""OptDistill whole: what is followed, runs that go on and join, the stored set, its two protocols."""
 
-import os
 import pickle
 import subprocess
 import sys
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT, SHARED, write_ucf
+from tests.conftest import write_ucf
 from vddlib import evaluation
-from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.core.errors import VddError
 from vddlib.datasets import video
 from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import geometry
@@ -20,15 +19,13 @@ from vddlib.distillers import OptDistill, build, relabel
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill import score as scoring
 from vddlib.distillers.optdistill import work
-from vddlib.distillers.optdistill.boxes import overlap
-from vddlib.distillers.optdistill.detect import Motion, Yolo, detect, detector_named
+from vddlib.distillers.optdistill.detect import Yolo
 from vddlib.distillers.optdistill.pipeline import Pipeline
-from vddlib.distillers.optdistill.stages import Job, Stage
+from vddlib.distillers.optdistill.stages import Stage
 from vddlib.training.fit import Recipe
 from vddlib.training.networks import Network
 
 STAGES = ("detect", "track", "crop", "score")
-FATAL = [Job("a/0", "live"), Job("a/1", "kill"), Job("a/2", "live")]
 NARROW = Network(options={"depth": 2, "widths": (8, 8)})
 FEW = {
     "detector": "motion", "fallback": "centre", "boxes": 1, "longest": 14, "width": 64, "height": 48, "workers": 1,
@@ -43,51 +40,6 @@ def train(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VDD_CACHE", str(tmp_path_factory.mktemp("store")))
         return load(str(root), geometry(6, 32, 1), workers=1)
-
-
-def test_motion_finds_what_moves():
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 5, (3, 60, 80, 3)).astype(np.uint8)
-    for t in range(3):
-        frames[t, 20:36, 30 + 2 * t : 46 + 2 * t] = 200
-    found = Motion()(frames)
-    assert len(found) >= 1 and max(overlap(one.box, (30, 20, 20, 16)) for one in found) > 0.4
-    assert sum(one.confidence for one in found) <= 1 + 1e-6
-    assert Motion()(np.repeat(frames[:1], 3, 0)) == []
-
-
-def test_detectors_by_name(tmp_path, monkeypatch):
-    (tmp_path / "mine.onnx").write_bytes(b"weights")
-    monkeypatch.setenv("VDD_WEIGHTS", str(tmp_path))
-    assert detector_named("motion") == Motion()
-    mine = detector_named("mine.onnx", 0.4)
-    assert mine == Yolo(weights=str(tmp_path / "mine.onnx"), confidence=0.4)
-    assert (
-        detector_named("absent.onnx, mine.onnx, yolov5nu.pt", 0.4) == mine
-    )  # the first that lies here; nothing is fetched
-    before = mine.key()
-    (tmp_path / "mine.onnx").write_bytes(b"others")
-    assert mine.key() != before  # other weights are other boxes
-    for name in ("somewhere/else.onnx", "else.onnx", "somewhere/else.pt"):
-        with pytest.raises(VddError, match="no such weights"):
-            detector_named(name)
-
-
-def test_weights_are_fetched_once_before_any_process_needs_them(monkeypatch):
-    from ultralytics.utils import downloads
-
-    asked = []
-
-    def fetch(file):
-        asked.append(file)
-        Path(file).write_bytes(b"published")
-
-    monkeypatch.setattr(downloads, "attempt_download_asset", fetch)
-    first, again = detector_named("yolov5su.pt"), detector_named("mine.onnx, yolov5su.pt")
-    assert first == again and first.key() == again.key() and asked == [first.weights]
-    monkeypatch.setattr(downloads, "attempt_download_asset", lambda file: None)
-    with pytest.raises(VddError, match=r"yolov9x.pt: no such weights"):
-        detector_named("yolov9x.pt")
 
 
 def test_what_is_followed_is_wanted_at_most_so_many_and_by_the_seed(train):
@@ -246,58 +198,6 @@ def test_an_interrupted_stage_goes_on_per_video(train, monkeypatch):
     assert len(seen) == 7 and not set(interrupted[:3]) & set(seen)
 
 
-def test_one_broken_video_costs_one_line(tmp_path, capfd):
-    good = video.encode(tmp_path / "good.mp4", np.zeros((5, 16, 16, 3), np.uint8))
-    bad = tmp_path / "bad.mp4"
-    bad.write_bytes(b"no video")
-    stage = Stage("detect", {"test": 1})
-    jobs = [Job("a/good", str(good)), Job("a/bad", str(bad)), Job("a/none", str(tmp_path / "none.mp4"))]
-    stage.run(jobs, _probe, workers=1)
-    assert [found and found["frames"] for found in stage.results(jobs)] == [5, None, None]
-    out = "".join(capfd.readouterr())
-    assert out.count("is left out") == 2 and "a/bad is left out" in out
-    bad.write_bytes(good.read_bytes())  # mended: what failed is tried again, what is done is not
-    good.unlink()
-    stage.run(jobs, _probe, workers=1)
-    assert [found and found["frames"] for found in stage.results(jobs)] == [5, 5, None]
-
-
-def _probe(job, place):
-    return {"frames": video.probe(Path(job.path)).frames}
-
-
-def test_what_another_run_did_meanwhile_is_not_done_again():
-    jobs, stage = [Job(f"a/{i}", "") for i in range(6)], Stage("detect", {"test": 3})
-
-    def work(job, place):
-        stage.run([other for other in jobs if other != job], lambda job, place: {"run": "another"}, workers=1)
-        return {"run": "this"}
-
-    stage.run(jobs, work, workers=1)
-    assert sorted(result["run"] for result in stage.results(jobs)) == ["another"] * 5 + ["this"]
-
-
-def test_workers_that_die_cost_their_video_alone(tmp_path, capfd):
-    jobs = [Job(f"a/{i}", "kill" if i == 5 else "live") for i in range(12)]
-    stage = Stage("detect", {"test": 2})
-    stage.run(jobs, _kill_on_request, workers=2)
-    assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
-    assert "took its process down" in "".join(capfd.readouterr())
-    stage.run(jobs, _kill_on_request, workers=1)  # in this very process: it would not be here any more
-    assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
-
-
-def test_a_video_that_takes_the_whole_run_down_is_left_out_by_the_next(tmp_path, capfd):
-    script = "from tests.distillers.optdistill.test_optdistill import FATAL, Stage, _kill_on_request\n"
-    script += "Stage('detect', {'test': 4}).run(FATAL, _kill_on_request, workers=1)"
-    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=300, capture_output=True)
-    assert ended.returncode == -9, ended.stderr.decode()[-2000:]
-    stage = Stage("detect", {"test": 4})
-    stage.run(FATAL, _kill_on_request, workers=1)
-    assert [found is None for found in stage.results(FATAL)] == [False, True, False]
-    assert "".join(capfd.readouterr()).count("is left out: it took its process down") == 1
-
-
 def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
     whole = OptDistill(**FEW).distill(train[0], 1, 0)
     script = tmp_path / "killed.py"
@@ -379,54 +279,6 @@ def test_videos_that_are_looked_at_are_drawn_by_class_and_seed(train):
     assert len({tuple(one) for one in few}) > 1, "seeds draw others"
     for one in few:
         assert sorted(train[0].labels[one].tolist()) == [0, 0, 1, 1] and len(set(one)) == 4
-
-
-def _kill_on_request(job, place):
-    if job.path == "kill":
-        os.kill(os.getpid(), 9)
-    return {}
-
-
-def test_r3d_18_is_loaded_as_torchvision_gives_it(monkeypatch):
-    """The real loading path, with weights that are not trained: those of Kinetics cannot be fetched in a test."""
-    from torchvision.models.video import R3D_18_Weights, r3d_18
-
-    torch.manual_seed(0)
-    state = r3d_18().state_dict()
-    monkeypatch.setattr(type(R3D_18_Weights.KINETICS400_V1), "get_state_dict", lambda *a, **k: state)
-    scorer = scoring.KineticsScorer(torch.device("cpu"))
-    frames = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8)
-    logits = scorer([frames])
-    network = r3d_18()
-    network.load_state_dict(state)
-    chosen = torch.from_numpy(frames[[round(k * 19 / 15) for k in range(16)]]).permute(0, 3, 1, 2)
-    expected = network.eval()(R3D_18_Weights.KINETICS400_V1.transforms()(chosen)[None])
-    assert logits.shape == (1, 400) and torch.allclose(logits, expected, atol=1e-5)
-    assert 0 < scoring.score(logits, torch.tensor([0]), "confidence") <= 1
-
-    def refuse(*a, **k):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(type(R3D_18_Weights.KINETICS400_V1), "get_state_dict", refuse)
-    with pytest.raises(VddError, match="use scorer 'teacher'"):
-        scoring.KineticsScorer(torch.device("cpu"))
-
-
-def test_yolo_finds_people_in_real_videos(real_data):
-    weights = SHARED / "weights" / "yolov5n_coco.onnx"
-    if not weights.is_file():
-        pytest.skip("the detector's weights are not here (../shared/weights/yolov5n_coco.onnx)")
-    threads, openmp = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    files = sorted(real_data.glob("ucf10/UCF-101/*/*"))[::90]
-    found = [detect(path, detector_named(str(weights), 0.25)) for path in files]
-    people = [one for f in found for one in f["found"] if one["label"] == "person"]
-    assert sum(any(one["label"] == "person" for one in f["found"]) for f in found) >= len(files) // 3
-    assert torch.get_num_threads() == threads and os.environ.get("OMP_NUM_THREADS") == openmp
-    for one in people:
-        x, y, w, h = one["box"]
-        assert w > 0 and h > 0 and x > -2 and y > -2 and x + w < 325 and y + h < 245 and 0.25 <= one["confidence"] <= 1
-    with pytest.raises(BrokenVideo):
-        detect(real_data / "nothing.avi", detector_named(str(weights)))
 
 
 def test_it_is_known_by_name():

@@ -12,7 +12,6 @@ from vddlib.core.errors import BrokenVideo, VddError
 from vddlib.datasets import video
 from vddlib.distillers.optdistill.boxes import LEAST, cover, cut, inside, overlap
 from vddlib.distillers.optdistill.compose import Segment, choose, mosaic, speed_up
-from vddlib.distillers.optdistill.score import score
 from vddlib.distillers.optdistill.track import crops, follow, track
 
 numbers = st.floats(-50, 400, allow_nan=False)
@@ -173,11 +172,3 @@ def test_thresholds_top_k_and_one_per_video():
         choose(segments, 4, stream, top_k=3)
     with pytest.raises(VddError, match="10 usable segments where 11"):
         choose(segments, 11, stream, one_per_video=True)
-
-
-def test_scores_are_the_papers_two():
-    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 5.0]])
-    p = logits.exp() / logits.exp().sum(1, keepdim=True)
-    labels = torch.tensor([0, 1])
-    assert torch.allclose(score(logits, labels, "confidence"), torch.stack([p[0, 0], p[1, 2]]))
-    assert torch.allclose(score(logits, labels, "loss"), torch.stack([p[0, 0], p[1, 1]]).log())

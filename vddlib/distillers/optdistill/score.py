@@ -14,7 +14,7 @@ Score = Literal["confidence", "loss", "random"]
 
 
 class TeacherScorer:
-    """A network trained on the training split."""
+    """A network trained on the training split; `about` is what its logits depend on, for cache keys."""
 
     def __init__(self, model: nn.Module, train: Clips, key: dict[str, Any]):
         self.model, self.train, self.about = model.eval(), train, key
