@@ -53,14 +53,14 @@ class KineticsScorer:
         self.model = r3d_18()
         self.model.load_state_dict(kinetics_state())
         self.model.to(device).eval()
-        self.prepare, self.device = weights.transforms(), device
+        self.transforms, self.device = weights.transforms(), device
         self.about = {"scorer": "r3d_18", "weights": str(weights)}
 
     @torch.no_grad()
     def __call__(self, segments: list[np.ndarray]) -> Tensor:
         """Logits ``float32 [n, 400]`` of 16 frames, evenly spaced, of segments ``uint8 [T, H, W, 3]``."""
         chosen = [s[np.linspace(0, len(s) - 1, 16).round().astype(int)] for s in segments]
-        clips = torch.stack([self.prepare(torch.from_numpy(np.ascontiguousarray(s)).movedim(-1, 1)) for s in chosen])
+        clips = torch.stack([self.transforms(torch.from_numpy(np.ascontiguousarray(s)).movedim(-1, 1)) for s in chosen])
         return self.model(clips.to(self.device)).float().cpu()
 
 
