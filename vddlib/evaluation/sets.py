@@ -12,6 +12,13 @@ from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.stored.clips import StoredClips
 from vddlib.distillers.stored.contract import VIDEO_FPS, VIDEO_QUALITY
 
+BYTES = ("bytes_float32", "bytes_uint8", "bytes_video")
+
+
+def stored_bytes(distilled: DistilledSet) -> dict[str, int]:
+    """Bytes of a set counted three ways, soft labels included: as float32, as uint8, encoded."""
+    return {kind: getattr(distilled, kind) for kind in BYTES}
+
 
 def entropy(p: Tensor) -> Tensor:
     """Entropy in nats of distributions ``float32 [..., C]``; what has probability 0 adds nothing."""

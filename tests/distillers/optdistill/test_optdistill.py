@@ -1,6 +1,5 @@
-"""OptDistill whole: detectors, stages that resume and join, the stored set, its two protocols, real YOLO on real video."""
+"""OptDistill whole: what is followed, runs that go on and join, the stored set, its two protocols."""
 
-import os
 import pickle
 import subprocess
 import sys
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT, SHARED, write_ucf
+from tests.conftest import write_ucf
 from vddlib import evaluation
-from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.core.errors import VddError
 from vddlib.datasets import video
 from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import geometry
@@ -20,14 +19,13 @@ from vddlib.distillers import OptDistill, build, relabel
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill import score as scoring
 from vddlib.distillers.optdistill import work
-from vddlib.distillers.optdistill.boxes import overlap
-from vddlib.distillers.optdistill.detect import Motion, Yolo, detect, detector
-from vddlib.distillers.optdistill.stages import Job, Stage
+from vddlib.distillers.optdistill.detect import Yolo
+from vddlib.distillers.optdistill.pipeline import Pipeline
+from vddlib.distillers.optdistill.stages import Stage
 from vddlib.training.fit import Recipe
 from vddlib.training.networks import Network
 
 STAGES = ("detect", "track", "crop", "score")
-FATAL = [Job("a/0", "live"), Job("a/1", "kill"), Job("a/2", "live")]
 NARROW = Network(options={"depth": 2, "widths": (8, 8)})
 FEW = {
     "detector": "motion", "fallback": "centre", "boxes": 1, "longest": 14, "width": 64, "height": 48, "workers": 1,
@@ -44,49 +42,6 @@ def train(tmp_path_factory):
         return load(str(root), geometry(6, 32, 1), workers=1)
 
 
-def test_motion_finds_what_moves():
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 5, (3, 60, 80, 3)).astype(np.uint8)
-    for t in range(3):
-        frames[t, 20:36, 30 + 2 * t : 46 + 2 * t] = 200
-    found = Motion()(frames)
-    assert len(found) >= 1 and max(overlap(one.box, (30, 20, 20, 16)) for one in found) > 0.4
-    assert sum(one.confidence for one in found) <= 1 + 1e-6
-    assert Motion()(np.repeat(frames[:1], 3, 0)) == []
-
-
-def test_detectors_by_name(tmp_path, monkeypatch):
-    (tmp_path / "mine.onnx").write_bytes(b"weights")
-    monkeypatch.setenv("VDD_WEIGHTS", str(tmp_path))
-    assert detector("motion") == Motion()
-    mine = detector("mine.onnx", 0.4)
-    assert mine == Yolo(weights=str(tmp_path / "mine.onnx"), confidence=0.4)
-    assert detector("absent.onnx, mine.onnx, yolov5nu.pt", 0.4) == mine  # the first that lies here; nothing is fetched
-    before = mine.key()
-    (tmp_path / "mine.onnx").write_bytes(b"others")
-    assert mine.key() != before  # other weights are other boxes
-    for name in ("somewhere/else.onnx", "else.onnx", "somewhere/else.pt"):
-        with pytest.raises(VddError, match="no such weights"):
-            detector(name)
-
-
-def test_weights_are_fetched_once_before_any_process_needs_them(monkeypatch):
-    from ultralytics.utils import downloads
-
-    asked = []
-
-    def fetch(file):
-        asked.append(file)
-        Path(file).write_bytes(b"published")
-
-    monkeypatch.setattr(downloads, "attempt_download_asset", fetch)
-    first, again = detector("yolov5su.pt"), detector("mine.onnx, yolov5su.pt")
-    assert first == again and first.key() == again.key() and asked == [first.weights]
-    monkeypatch.setattr(downloads, "attempt_download_asset", lambda file: None)
-    with pytest.raises(VddError, match=r"yolov9x.pt: no such weights"):
-        detector("yolov9x.pt")
-
-
 def test_what_is_followed_is_wanted_at_most_so_many_and_by_the_seed(train):
     found = {
         "size": [64, 48],
@@ -94,17 +49,18 @@ def test_what_is_followed_is_wanted_at_most_so_many_and_by_the_seed(train):
             {"box": [i, i, 20.0, 20.0], "label": "person" if i % 2 else "dog", "confidence": 0.9} for i in range(8)
         ],
     }
-    chosen = OptDistill(boxes=3).chosen(train[0], 0, found, 0)
+    chosen = OptDistill(boxes=3).pipeline(train[0], 0).chosen_boxes(0, found)
     assert len(chosen) == 3 and all(box[0] % 2 == 1 for box in chosen)
-    seeds = [OptDistill(boxes=3).chosen(train[0], 0, found, seed) for seed in range(9)]
+    seeds = [OptDistill(boxes=3).pipeline(train[0], seed).chosen_boxes(0, found) for seed in range(9)]
     assert seeds[0] == chosen and len({tuple(one) for one in seeds}) > 1
-    dogs = OptDistill(boxes=9, wanted={"Red": ["dog"], "*": ["cat"]})
+    dogs = OptDistill(boxes=9, wanted={"Red": ["dog"], "*": ["cat"]}).pipeline(train[0], 0)
     red = train[0].classes.index("Red")
     of_red = int(train[0].of_class(red)[0])
-    assert len(dogs.chosen(train[0], of_red, found, 0)) == 4
+    assert len(dogs.chosen_boxes(of_red, found)) == 4
     other = int(train[0].of_class(1 - red)[0])
-    assert dogs.chosen(train[0], other, found, 0) == []
-    assert OptDistill(wanted={"*": ["cat"]}, fallback="centre").chosen(train[0], 0, found, 0) == [(16, 12, 32, 24)]
+    assert dogs.chosen_boxes(other, found) == []
+    cats = OptDistill(wanted={"*": ["cat"]}, fallback="centre").pipeline(train[0], 0)
+    assert cats.chosen_boxes(0, found) == [(16, 12, 32, 24)]
 
 
 @pytest.mark.parametrize("side", [1, 2])
@@ -189,19 +145,19 @@ def test_both_protocols_train_students(train):
 
 def test_scores_come_from_the_teacher_and_rank_the_segments(train):
     method = OptDistill(**FEW, score="loss")
-    chosen, prepared = method.select(train[0], 1, 0)
-    assert set(prepared.seconds) == {"detect", "track", "crop", "score"} and min(prepared.seconds.values()) > 0
-    assert prepared.counts["segments"] == 10 and prepared.counts["too short"] == 0
+    chosen, gathered = method.select(train[0], 1, 0)
+    assert set(gathered.seconds) == {"detect", "track", "crop", "score"} and min(gathered.seconds.values()) > 0
+    assert gathered.counts["segments"] == 10 and gathered.counts["too short"] == 0
     teacher = method.teacher(train[0]).model.eval()
-    for label, some in enumerate(chosen):
-        for one in some:
+    for label, of_class in enumerate(chosen):
+        for one in of_class:
             frames = video.decode(Path(one.file), range(one.frames))
             middle = train[0].geometry.indices(len(frames), train[0].geometry.starts(len(frames)) // 2)
             clip = train[0].standardise(train[0].geometry.square(frames[middle])[None])
             loss = torch.nn.functional.cross_entropy(teacher(clip), torch.tensor([label]))
             assert one.score == pytest.approx(-loss.item(), abs=1e-4)
-        everything = [s for s in prepared.segments[label] if s not in some]
-        assert min(one.score for one in some) >= max(one.score for one in everything)
+        everything = [s for s in gathered.segments[label] if s not in of_class]
+        assert min(one.score for one in of_class) >= max(one.score for one in everything)
 
 
 def test_shards_joined_are_one_run_and_nothing_is_done_twice(train, tmp_path, monkeypatch):
@@ -210,13 +166,13 @@ def test_shards_joined_are_one_run_and_nothing_is_done_twice(train, tmp_path, mo
     monkeypatch.setenv("VDD_CACHE", str(tmp_path))
     method.prepare(train[0], 0, shard=(1, 2))
     with pytest.raises(VddError, match="was not run; run its shard first"):
-        method.gather(train[0], 0)
+        method.pipeline(train[0], 0).gather()
     method.prepare(train[0], 0, shard=(0, 2))
     for which in (1, 0):
-        method.rate(train[0], 0, shard=(which, 2))
+        method.score_segments(train[0], 0, shard=(which, 2))
     for name in ("detect", "track", "crops"):
         monkeypatch.setattr(work, name, lambda *a, **k: pytest.fail("a video was worked on again"))
-    monkeypatch.setattr(scoring.Teacher, "__call__", lambda *a: pytest.fail("a segment was scored again"))
+    monkeypatch.setattr(scoring.TeacherScorer, "__call__", lambda *a: pytest.fail("a segment was scored again"))
     joined = method.distill(train[0], 1, 0)
     assert torch.equal(joined.content.files, whole.content.files)
     with pytest.raises(VddError, match="shard 2 of 2"):
@@ -227,71 +183,19 @@ def test_an_interrupted_stage_goes_on_per_video(train, monkeypatch):
     method, seen = OptDistill(**FEW), []
     real = work.track
 
-    def some(path, boxes, longest):
+    def track_three(path, boxes, longest):
         seen.append(path)
         if len(seen) == 4:
             raise KeyboardInterrupt
         return real(path, boxes, longest)
 
-    monkeypatch.setattr(work, "track", some)
+    monkeypatch.setattr(work, "track", track_three)
     with pytest.raises(KeyboardInterrupt):
         method.prepare(train[0], 0)
     interrupted, seen[:] = list(seen), []
     monkeypatch.setattr(work, "track", lambda *a: seen.append(a[0]) or real(*a))
     method.prepare(train[0], 0)
     assert len(seen) == 7 and not set(interrupted[:3]) & set(seen)
-
-
-def test_one_broken_video_costs_one_line(tmp_path, capfd):
-    good = video.encode(tmp_path / "good.mp4", np.zeros((5, 16, 16, 3), np.uint8))
-    bad = tmp_path / "bad.mp4"
-    bad.write_bytes(b"no video")
-    stage = Stage("detect", {"test": 1})
-    jobs = [Job("a/good", str(good)), Job("a/bad", str(bad)), Job("a/none", str(tmp_path / "none.mp4"))]
-    stage.run(jobs, _probe, workers=1)
-    assert [found and found["frames"] for found in stage.results(jobs)] == [5, None, None]
-    out = "".join(capfd.readouterr())
-    assert out.count("is left out") == 2 and "a/bad is left out" in out
-    bad.write_bytes(good.read_bytes())  # mended: what failed is tried again, what is done is not
-    good.unlink()
-    stage.run(jobs, _probe, workers=1)
-    assert [found and found["frames"] for found in stage.results(jobs)] == [5, 5, None]
-
-
-def _probe(job, place):
-    return {"frames": video.probe(Path(job.path)).frames}
-
-
-def test_what_another_run_did_meanwhile_is_not_done_again():
-    jobs, stage = [Job(f"a/{i}", "") for i in range(6)], Stage("detect", {"test": 3})
-
-    def work(job, place):
-        stage.run([other for other in jobs if other != job], lambda job, place: {"by": "another"}, workers=1)
-        return {"by": "this"}
-
-    stage.run(jobs, work, workers=1)
-    assert sorted(found["by"] for found in stage.results(jobs)) == ["another"] * 5 + ["this"]
-
-
-def test_workers_that_die_cost_their_video_alone(tmp_path, capfd):
-    jobs = [Job(f"a/{i}", "kill" if i == 5 else "live") for i in range(12)]
-    stage = Stage("detect", {"test": 2})
-    stage.run(jobs, _deadly, workers=2)
-    assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
-    assert "took its process down" in "".join(capfd.readouterr())
-    stage.run(jobs, _deadly, workers=1)  # in this very process: it would not be here any more
-    assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
-
-
-def test_a_video_that_takes_the_whole_run_down_is_left_out_by_the_next(tmp_path, capfd):
-    script = "from tests.distillers.optdistill.test_optdistill import FATAL, Stage, _deadly\n"
-    script += "Stage('detect', {'test': 4}).run(FATAL, _deadly, workers=1)"
-    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=300, capture_output=True)
-    assert ended.returncode == -9, ended.stderr.decode()[-2000:]
-    stage = Stage("detect", {"test": 4})
-    stage.run(FATAL, _deadly, workers=1)
-    assert [found is None for found in stage.results(FATAL)] == [False, True, False]
-    assert "".join(capfd.readouterr()).count("is left out: it took its process down") == 1
 
 
 def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
@@ -312,12 +216,12 @@ def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
         "    train, method = pickle.load(open(sys.argv[2], 'rb'))\n"
         "    method.distill(train, 1, 0)\n"
     )
-    given = tmp_path / "given.pkl"
-    given.write_bytes(pickle.dumps((train[0], OptDistill(**FEW))))
+    pickled = tmp_path / "method.pkl"
+    pickled.write_bytes(pickle.dumps((train[0], OptDistill(**FEW))))
     monkeypatch.setenv("VDD_CACHE", str(tmp_path / "cache"))
     stages, during = tmp_path / "cache" / "optdistill", []
     for count in (4, 17, 12, 8):  # files that each run writes before it is killed
-        ended = subprocess.run([sys.executable, script, str(count), given], timeout=300, capture_output=True)
+        ended = subprocess.run([sys.executable, script, str(count), pickled], timeout=300, capture_output=True)
         assert ended.returncode == -9, ended.stderr.decode()[-2000:]
         done = {name: len(list(stages.glob(f"{name}/*/??/{'?' * 20}.json"))) for name in STAGES}
         during.append(next((name for name in STAGES if 0 < done[name] < 10), done))
@@ -341,88 +245,40 @@ def test_a_set_without_its_broken_and_its_empty_videos(tmp_path, capfd, fallback
     assert "".join(capfd.readouterr()).count("is left out") == 2
 
 
-def test_wishes_that_nobody_could_grant_are_refused(train):
+def test_unknown_classes_and_labels_are_refused(train):
     with pytest.raises(VddError, match="wanted names 'Rde', which is no class"):
         OptDistill(**FEW, wanted={"Rde": ["person"]}).prepare(train[0])
     monkey = Yolo.model_construct(weights="w.onnx", confidence=0.2, frames=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Yolo, "labels", lambda self: ["person", "dog"])
-        patch.setattr(OptDistill, "_detector", property(lambda self: monkey))
+        patch.setattr(Pipeline, "detector", property(lambda self: monkey))
         with pytest.raises(VddError, match="knows no 'people'; its labels: dog, person"):
             OptDistill(**FEW, wanted={"*": ["people"]}).prepare(train[0])
 
 
-def test_wishes_that_would_fail_in_the_end_are_refused_before_anything_is_tracked(train, monkeypatch):
+def test_settings_that_would_fail_in_the_end_are_refused_before_anything_is_tracked(train, monkeypatch):
     from torchvision.models.video import R3D_18_Weights
 
     monkeypatch.setattr(Stage, "run", lambda *a, **k: pytest.fail("it began"))
     weights = R3D_18_Weights.KINETICS400_V1
     monkeypatch.setattr(type(weights), "get_state_dict", lambda *a, **k: (_ for _ in ()).throw(OSError("no weights")))
-    wishes = {
+    settings = {
         "top_k is 3 where 4 segments": {"top_k": 3},
         "'loss' needs the dataset's own classes": {"scorer": "r3d_18", "score": "loss"},
         "no weights": {"scorer": "r3d_18"},
     }
-    for why, options in wishes.items():
+    for why, options in settings.items():
         with pytest.raises(VddError, match=why):
             OptDistill(**FEW, **options).select(train[0], 1, 0)
 
 
 def test_videos_that_are_looked_at_are_drawn_by_class_and_seed(train):
-    few = [OptDistill(**FEW, preselect=2).candidates(train[0], seed) for seed in (0, 0, 1, 2, 3)]
-    everything = OptDistill(**FEW).candidates(train[0], 0)
+    few = [OptDistill(**FEW, preselect=2).pipeline(train[0], seed).candidates() for seed in (0, 0, 1, 2, 3)]
+    everything = OptDistill(**FEW).pipeline(train[0], 0).candidates()
     assert sorted(everything) == list(range(len(train[0]))) and few[0] == few[1]
     assert len({tuple(one) for one in few}) > 1, "seeds draw others"
     for one in few:
         assert sorted(train[0].labels[one].tolist()) == [0, 0, 1, 1] and len(set(one)) == 4
-
-
-def _deadly(job, place):
-    if job.path == "kill":
-        os.kill(os.getpid(), 9)
-    return {}
-
-
-def test_r3d_18_is_loaded_as_torchvision_gives_it(monkeypatch):
-    """The real loading path, with weights that are not trained: those of Kinetics cannot be fetched in a test."""
-    from torchvision.models.video import R3D_18_Weights, r3d_18
-
-    torch.manual_seed(0)
-    state = r3d_18().state_dict()
-    monkeypatch.setattr(type(R3D_18_Weights.KINETICS400_V1), "get_state_dict", lambda *a, **k: state)
-    judge = scoring.Kinetics(torch.device("cpu"))
-    frames = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8)
-    logits = judge([frames])
-    network = r3d_18()
-    network.load_state_dict(state)
-    chosen = torch.from_numpy(frames[[round(k * 19 / 15) for k in range(16)]]).permute(0, 3, 1, 2)
-    expected = network.eval()(R3D_18_Weights.KINETICS400_V1.transforms()(chosen)[None])
-    assert logits.shape == (1, 400) and torch.allclose(logits, expected, atol=1e-5)
-    assert 0 < scoring.score(logits, torch.tensor([0]), "confidence") <= 1
-
-    def refuse(*a, **k):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(type(R3D_18_Weights.KINETICS400_V1), "get_state_dict", refuse)
-    with pytest.raises(VddError, match="use scorer 'teacher'"):
-        scoring.Kinetics(torch.device("cpu"))
-
-
-def test_yolo_finds_people_in_real_videos(real_data):
-    weights = SHARED / "weights" / "yolov5n_coco.onnx"
-    if not weights.is_file():
-        pytest.skip("the detector's weights are not here (../shared/weights/yolov5n_coco.onnx)")
-    threads, openmp = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
-    files = sorted(real_data.glob("ucf10/UCF-101/*/*"))[::90]
-    found = [detect(path, detector(str(weights), 0.25)) for path in files]
-    people = [one for f in found for one in f["found"] if one["label"] == "person"]
-    assert sum(any(one["label"] == "person" for one in f["found"]) for f in found) >= len(files) // 3
-    assert torch.get_num_threads() == threads and os.environ.get("OMP_NUM_THREADS") == openmp
-    for one in people:
-        x, y, w, h = one["box"]
-        assert w > 0 and h > 0 and x > -2 and y > -2 and x + w < 325 and y + h < 245 and 0.25 <= one["confidence"] <= 1
-    with pytest.raises(BrokenVideo):
-        detect(real_data / "nothing.avi", detector(str(weights)))
 
 
 def test_it_is_known_by_name():

@@ -12,7 +12,6 @@ from vddlib.core.errors import BrokenVideo, VddError
 from vddlib.datasets import video
 from vddlib.distillers.optdistill.boxes import LEAST, cover, cut, inside, overlap
 from vddlib.distillers.optdistill.compose import Segment, choose, mosaic, speed_up
-from vddlib.distillers.optdistill.score import score
 from vddlib.distillers.optdistill.track import crops, follow, track
 
 numbers = st.floats(-50, 400, allow_nan=False)
@@ -135,7 +134,7 @@ def test_a_mosaic_has_its_tiles_row_after_row_aligned_at_their_first_frames():
         mosaic(tiles[:3])
 
 
-def some(count: int, seed: int) -> list[Segment]:
+def random_segments(count: int, seed: int) -> list[Segment]:
     rng = np.random.default_rng(seed)
     return [
         Segment(
@@ -147,7 +146,7 @@ def some(count: int, seed: int) -> list[Segment]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_choice_is_the_best_by_brute_force(seed):
-    segments, stream = some(12, seed), torch.Generator().manual_seed(0)
+    segments, stream = random_segments(12, seed), torch.Generator().manual_seed(0)
     chosen = choose(segments, 4, stream)
     best = max(sum(one.score for one in four) for four in itertools.combinations(segments, 4))
     assert sum(one.score for one in chosen) == pytest.approx(best)
@@ -156,7 +155,7 @@ def test_the_choice_is_the_best_by_brute_force(seed):
 
 
 def test_thresholds_top_k_and_one_per_video():
-    segments = some(30, 1)
+    segments = random_segments(30, 1)
     stream = torch.Generator().manual_seed(4)
     above = {one for one in segments if one.score >= 0.5}
     draws = [choose(segments, 4, stream, threshold=0.5) for _ in range(60)]
@@ -173,11 +172,3 @@ def test_thresholds_top_k_and_one_per_video():
         choose(segments, 4, stream, top_k=3)
     with pytest.raises(VddError, match="10 usable segments where 11"):
         choose(segments, 11, stream, one_per_video=True)
-
-
-def test_scores_are_the_papers_two():
-    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 5.0]])
-    p = logits.exp() / logits.exp().sum(1, keepdim=True)
-    labels = torch.tensor([0, 1])
-    assert torch.allclose(score(logits, labels, "confidence"), torch.stack([p[0, 0], p[1, 2]]))
-    assert torch.allclose(score(logits, labels, "loss"), torch.stack([p[0, 0], p[1, 1]]).log())

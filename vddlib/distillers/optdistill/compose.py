@@ -37,20 +37,20 @@ def choose(
     are left, or `top_k` is too low.
     """
     check_top_k(top_k, wanted)
-    best = sorted(segments, key=lambda one: (-one.score, one.file))
+    best = sorted(segments, key=lambda segment: (-segment.score, segment.file))
     if one_per_video:
         firsts: dict[str, Segment] = {}
-        for one in best:
-            firsts.setdefault(one.video, one)
+        for segment in best:
+            firsts.setdefault(segment.video, segment)
         best = list(firsts.values())
     if threshold is not None:
-        best = [one for one in best if one.score >= threshold]
+        best = [segment for segment in best if segment.score >= threshold]
     best = best[: top_k or (wanted if threshold is None else None)]
     if len(best) < wanted:
         raise VddError(f"{len(best)} usable segments where {wanted} are needed")
     if len(best) > wanted:
         best = [best[i] for i in sorted(randperm(len(best), generator=generator)[:wanted].tolist())]
-    return sorted(best, key=lambda one: (one.frames, -one.score, one.file))
+    return sorted(best, key=lambda segment: (segment.frames, -segment.score, segment.file))
 
 
 def check_top_k(top_k: int, wanted: int) -> None:
@@ -71,7 +71,7 @@ def mosaic(segments: Sequence[np.ndarray]) -> np.ndarray:
     side = round(len(segments) ** 0.5)
     if side * side != len(segments):
         raise VddError(f"{len(segments)} segments do not fill a square")
-    shortest = min(len(one) for one in segments)
-    even = [speed_up(one, shortest) for one in segments]
+    shortest = min(len(frames) for frames in segments)
+    even = [speed_up(frames, shortest) for frames in segments]
     rows = [np.concatenate(even[side * row : side * (row + 1)], axis=2) for row in range(side)]
     return np.concatenate(rows, axis=1)

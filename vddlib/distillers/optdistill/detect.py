@@ -18,10 +18,10 @@ from vddlib.core.errors import VddError
 from vddlib.core.files import file_sha256
 from vddlib.datasets import video
 
-ANY = "*"  # a label that every wish accepts: motion has no names
+NO_LABEL = "*"  # of a detection by motion, which tells nothing apart: it fits whatever labels are wanted
 
 
-class Found(BaseModel):
+class Detection(BaseModel):
     """One detection: ``box`` (x, y, width, height) in pixels of the frame, its label and confidence (0 to 1)."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,7 +40,7 @@ class Yolo(BaseModel):
     confidence: float = 0.25
     frames: int = 1
 
-    def __call__(self, frames: np.ndarray) -> list[Found]:
+    def __call__(self, frames: np.ndarray) -> list[Detection]:
         """Boxes in the first of ``frames uint8 [T, H, W, 3]``, most confident first."""
         picture = np.ascontiguousarray(frames[0][..., ::-1])
         with _threads_kept():
@@ -48,7 +48,7 @@ class Yolo(BaseModel):
             result = network.predict(picture, conf=self.confidence, verbose=False, imgsz=640, device="cpu")[0]
         boxes = result.boxes.cpu().numpy()
         return [
-            Found(box=(x0, y0, x1 - x0, y1 - y0), label=result.names[int(kind)], confidence=float(sure))
+            Detection(box=(x0, y0, x1 - x0, y1 - y0), label=result.names[int(kind)], confidence=float(sure))
             for (x0, y0, x1, y1), kind, sure in zip(boxes.xyxy.tolist(), boxes.cls, boxes.conf, strict=True)
         ]
 
@@ -71,7 +71,7 @@ class Motion(BaseModel):
     frames: int = 3
     least: float = 0.002  # share of the frame that a box must cover
 
-    def __call__(self, frames: np.ndarray) -> list[Found]:
+    def __call__(self, frames: np.ndarray) -> list[Detection]:
         """Connected regions that change between the first frame and the others, the one that changes most first."""
         import cv2
 
@@ -84,11 +84,13 @@ class Motion(BaseModel):
         count, regions, stats, _ = cv2.connectedComponentsWithStats(moving)
         energy = np.bincount(regions.ravel(), change.ravel(), count)
         found = [
-            Found(box=tuple(map(float, stats[i, :4])), label=ANY, confidence=float(energy[i] / energy[1:].sum()))
+            Detection(
+                box=tuple(map(float, stats[i, :4])), label=NO_LABEL, confidence=float(energy[i] / energy[1:].sum())
+            )
             for i in range(1, count)
             if stats[i, cv2.CC_STAT_AREA] >= self.least * width * height
         ]
-        return sorted(found, key=lambda one: -one.confidence)
+        return sorted(found, key=lambda detection: -detection.confidence)
 
     def labels(self) -> list[str] | None:
         """None: it tells nothing apart."""
@@ -102,17 +104,18 @@ class Motion(BaseModel):
 Detector = Yolo | Motion
 
 
-def detector(name: str, confidence: float = 0.25) -> Detector:
-    """'motion', the path of a weights file, a file in ``$VDD_WEIGHTS``, or a name that ultralytics fetches (yolov5su.pt).
+def detector_named(name: str, confidence: float = 0.25) -> Detector:
+    """The detector that a parameter names: 'motion', or the weights of a YOLO network.
 
-    Of several names with commas between, the first that lies here, else the last is fetched. Raises VddError where there
-    are no such weights.
+    Weights are the path of a file, a file in ``$VDD_WEIGHTS``, or a name that ultralytics fetches (yolov5su.pt). Of several
+    names with commas between, the first that lies here, else the last is fetched. Raises VddError where there are no such
+    weights.
     """
     if name == "motion":
         return Motion()
-    names = [one.strip() for one in name.split(",")]
+    names = [part.strip() for part in name.split(",")]
     nearby = Path(os.environ.get("VDD_WEIGHTS", "."))
-    places = (place for one in names for place in (Path(one), nearby / one))
+    places = (place for file in names for place in (Path(file), nearby / file))
     path = next((place for place in places if place.is_file()), None) or _fetched(names[-1])
     return Yolo(weights=str(path), confidence=confidence)
 
@@ -138,11 +141,14 @@ def _fetched(name: str) -> Path:
     return place
 
 
-def detect(path: Path, by: Detector) -> dict[str, Any]:
+def detect(path: Path, detector: Detector) -> dict[str, Any]:
     """Detections in one video, as plain JSON: its size and what was found. Raises BrokenVideo."""
-    frames = np.stack(list(islice(video.stream(path), by.frames)))
-    found = by(frames) if len(frames) >= by.frames else []
-    return {"size": [frames.shape[2], frames.shape[1]], "found": [one.model_dump(mode="json") for one in found]}
+    frames = np.stack(list(islice(video.stream(path), detector.frames)))
+    found = detector(frames) if len(frames) >= detector.frames else []
+    return {
+        "size": [frames.shape[2], frames.shape[1]],
+        "found": [detection.model_dump(mode="json") for detection in found],
+    }
 
 
 def _ultralytics(offline: bool) -> None:

@@ -13,8 +13,8 @@ from vddlib.datasets.clips import Clips
 Score = Literal["confidence", "loss", "random"]
 
 
-class Teacher:
-    """A network trained on the training split."""
+class TeacherScorer:
+    """A network trained on the training split; `about` is what its logits depend on, for cache keys."""
 
     def __init__(self, model: nn.Module, train: Clips, key: dict[str, Any]):
         self.model, self.train, self.about = model.eval(), train, key
@@ -43,7 +43,7 @@ def kinetics_state() -> dict[str, Tensor]:
         ) from None
 
 
-class Kinetics:
+class KineticsScorer:
     """torchvision's R3D-18, trained on Kinetics-400, whose classes are not the dataset's: for 'confidence' alone."""
 
     def __init__(self, device: torch.device):
@@ -53,14 +53,14 @@ class Kinetics:
         self.model = r3d_18()
         self.model.load_state_dict(kinetics_state())
         self.model.to(device).eval()
-        self.prepare, self.device = weights.transforms(), device
+        self.transforms, self.device = weights.transforms(), device
         self.about = {"scorer": "r3d_18", "weights": str(weights)}
 
     @torch.no_grad()
     def __call__(self, segments: list[np.ndarray]) -> Tensor:
         """Logits ``float32 [n, 400]`` of 16 frames, evenly spaced, of segments ``uint8 [T, H, W, 3]``."""
         chosen = [s[np.linspace(0, len(s) - 1, 16).round().astype(int)] for s in segments]
-        clips = torch.stack([self.prepare(torch.from_numpy(np.ascontiguousarray(s)).movedim(-1, 1)) for s in chosen])
+        clips = torch.stack([self.transforms(torch.from_numpy(np.ascontiguousarray(s)).movedim(-1, 1)) for s in chosen])
         return self.model(clips.to(self.device)).float().cpu()
 
 

@@ -18,15 +18,15 @@ BEGUN = ".begun"
 
 
 class Job(NamedTuple):
-    """One video of a stage: its name in the dataset, the file to read, and what the stage wants to know besides."""
+    """One video of a stage: its name in the dataset, the file to read, and what else the stage works from (boxes, tracks)."""
 
     name: str
     path: str
-    given: Any = None
+    inputs: Any = None
 
 
 class Stage:
-    """Results under ``CACHE/optdistill/NAME/``, in a folder for `key` (all that they depend on besides video and `given`)."""
+    """Results under ``CACHE/optdistill/NAME/``, in a folder for `key` (all that they depend on besides a job)."""
 
     def __init__(self, name: str, key: dict[str, Any]):
         self.name = name
@@ -37,7 +37,7 @@ class Stage:
 
     def place(self, job: Job, suffix: str = ".json") -> Path:
         """The file of a job; two levels of folders, since there may be hundreds of thousands."""
-        name = files.digest([job.name, job.given])[:20]
+        name = files.digest([job.name, job.inputs])[:20]
         return self.folder / name[:2] / f"{name}{suffix}"
 
     def run(self, jobs: Sequence[Job], work: Callable[[Job, Path], dict], workers: int | None = None) -> None:
@@ -52,23 +52,22 @@ class Stage:
         if waiting and len(waiting) < len(jobs):
             say(f"{self.name}: {len(jobs) - len(waiting)} of {len(jobs)} videos are done already")
         random.SystemRandom().shuffle(waiting)  # two runs in one order would do the same video at the same time
-        one, crashed = partial(_one, self, work), partial(_crashed, self)
+        run_job, note_crash = partial(_run_job, self, work), partial(_note_crash, self)
         suspects = {job.name for job in waiting if self.place(job, BEGUN).is_file()}
-        for job, failed in run_each(
-            [j for j in waiting if j.name not in suspects], one, self.name, workers, crashed=crashed
-        ):
-            self._tell(job, failed)
-        # By now another run may have done those it was at, or found them deadly.
+        others = [job for job in waiting if job.name not in suspects]
+        for job, failed in run_each(others, run_job, self.name, workers, crashed=note_crash):
+            self._report(job, failed)
+        # By now another run may have done the suspects, or noted that they crash.
         left = [j for j in waiting if j.name in suspects and not self.place(j).is_file() and not self.crashed(j)]
-        for job, failed in run_each(left, one, self.name, crashed=crashed, alone=True):
-            self._tell(job, failed)
+        for job, failed in run_each(left, run_job, self.name, crashed=note_crash, alone=True):
+            self._report(job, failed)
 
-    def _tell(self, job: Job, failed: str) -> None:
+    def _report(self, job: Job, failed: str) -> None:
         if failed:
             say(f"{self.name}: {job.name} is left out: {failed}")
 
     def fail(self, job: Job, why: str, crashed: bool = False) -> str:
-        """Leave word of why a job failed; returns it."""
+        """Write down why a job failed; returns it."""
         place = self.place(job, FAILED)
         place.parent.mkdir(exist_ok=True)
         files.write_json(place, {"name": job.name, "failed": why, "crashed": crashed})
@@ -91,7 +90,7 @@ class Stage:
                 raise VddError(f"{self.name}: {job.name} was not run; run its shard first")
 
 
-def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
+def _run_job(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
     """Do one job and write its file, unless another run has by now; returns why it failed, or nothing."""
     place, begun = stage.place(job), time.monotonic()
     if place.is_file():
@@ -109,5 +108,5 @@ def _one(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
     return ""
 
 
-def _crashed(stage: Stage, job: Job) -> str:
+def _note_crash(stage: Stage, job: Job) -> str:
     return stage.fail(job, "it took its process down", crashed=True)

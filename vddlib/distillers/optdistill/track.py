@@ -47,10 +47,10 @@ def _next(tracker, picture: np.ndarray) -> Box | None:
     import cv2
 
     try:
-        there, box = tracker.update(picture)
+        found, box = tracker.update(picture)
     except cv2.error:  # of a target that has shrunk to nothing
         return None
-    return inside(tuple(map(float, box)), picture.shape[1], picture.shape[0]) if there else None
+    return inside(tuple(map(float, box)), picture.shape[1], picture.shape[0]) if found else None
 
 
 def track(path: Path, boxes: Sequence[Box], longest: int = 0) -> dict[str, Any]:
@@ -75,10 +75,10 @@ def crops(path: Path, paths: Sequence[Sequence[Box | None]], width: int, height:
     last: list[Box | None] = [None for _ in paths]
     longest = max(map(len, paths), default=0)
     for number, frame in zip(range(longest), video.stream(path), strict=False):
-        for track_, boxes in enumerate(paths):
+        for which, boxes in enumerate(paths):
             box = boxes[number] if number < len(boxes) else None
-            last[track_] = box or (last[track_] if lost == "hold" and number < len(boxes) else None)
-            if last[track_] is not None:
-                place = cover(tuple(last[track_]), frame.shape[1], frame.shape[0], width / height)
-                made[track_].append(cut(frame, place, width, height))
-    return [np.stack(some) if some else np.empty((0, height, width, 3), np.uint8) for some in made]
+            last[which] = box or (last[which] if lost == "hold" and number < len(boxes) else None)
+            if last[which] is not None:
+                region = cover(tuple(last[which]), frame.shape[1], frame.shape[0], width / height)
+                made[which].append(cut(frame, region, width, height))
+    return [np.stack(frames) if frames else np.empty((0, height, width, 3), np.uint8) for frames in made]
