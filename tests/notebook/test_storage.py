@@ -55,9 +55,12 @@ def test_sizes_are_means_over_seeds_in_megabytes(train):
     (row,) = storage.size_table(sets).to_dict("records")
     values = 3 * 8 * 32 * 32 * 3  # three classes, a clip each
     assert row["MB as float32"] == pytest.approx(4e-6 * values) and row["MB as uint8"] == pytest.approx(1e-6 * values)
-    encoded = sum(made.bytes_video for made in sets["random"].values()) / 2e6
-    assert row["MB encoded"] == pytest.approx(encoded)
-    assert row["float32 / encoded"] == pytest.approx(row["MB as float32"] / encoded)
+    streams, files = (
+        sum(getattr(made, kind) for made in sets["random"].values()) / 2e6 for kind in ("bytes_stream", "bytes_video")
+    )
+    assert row["MB as streams"] == pytest.approx(streams) and row["MB as files"] == pytest.approx(files)
+    assert row["float32 / streams"] == pytest.approx(row["MB as float32"] / streams)
+    assert row["container, % of files"] == pytest.approx(100 * (files - streams) / files) and streams < files
 
 
 def test_records_carry_the_bytes_of_the_stored_sets():
@@ -82,10 +85,10 @@ def test_records_carry_the_bytes_of_the_stored_sets():
 
 
 def test_accuracies_stand_beside_sizes():
-    sizes = pd.DataFrame({"method": ["dm", "random"], "MB encoded": [0.2, 0.1]})
+    sizes = pd.DataFrame({"method": ["dm", "random"], "MB as streams": [0.2, 0.1]})
     before = {"random": report("random", 10, 12), "dm": report("dm", 20)}
     table = storage.accuracy_table(before, sizes)
-    assert table.loc[0, ["method", "top1", "MB encoded"]].tolist() == ["random", 11, 0.1]
+    assert table.loc[0, ["method", "top1", "MB as streams"]].tolist() == ["random", 11, 0.1]
     assert table["std"][0] == pytest.approx(math.sqrt(2)) and pd.isna(table["std"][1])
     both = storage.accuracy_table(before, sizes, {"dm": report("dm", 15), "random": report("random", 9, 9)})
     assert both["top1 from files"].tolist() == [9, 15]
@@ -93,7 +96,7 @@ def test_accuracies_stand_beside_sizes():
 
 def test_the_conclusion_is_computed():
     sizes = pd.DataFrame(
-        {"method": ["random", "optdistill"], "MB encoded": [0.1, 0.8], "float32 / encoded": [40.0, 300.0]}
+        {"method": ["random", "optdistill"], "MB as streams": [0.1, 0.8], "float32 / streams": [40.0, 300.0]}
     )
     reports = {"random": report("random", 10, 20, 30), "optdistill": report("optdistill", 14, 25, 36)}
     surprises = {"full": [0.2], "random": [0.25, 0.25], "optdistill": [1.75, 1.5], "optdistill[tiles]": [2.0, 2.0]}

@@ -18,7 +18,7 @@ from vddlib.core.errors import VddError
 from vddlib.datasets.video import encode
 from vddlib.distillers.stored.contract import VIDEO_FPS, VIDEO_QUALITY, Content, Sizes, content_of
 
-BYTES = ("bytes_float32", "bytes_uint8", "bytes_video", "bytes_stream")
+BYTES = ("bytes_float32", "bytes_uint8", "bytes_stream", "bytes_video")
 
 
 class DistilledSet:

@@ -153,7 +153,7 @@ def best_video(pipeline: Pipeline, distilled: DistilledSet, gathered: Gathered) 
     followed, scores = follow_video(pipeline, i), crop_scores(gathered.segments[label], best["video"])
     rows = {"followed": followed.drawn}
     rows |= {f"crop {k}, score {scores[k]:.2f}": crop for k, crop in enumerate(followed.crops) if k in scores}
-    file = distilled.content.file(used["score"].idxmax() // distilled.content.side**2)
+    file = distilled.content.file(used["score"].idxmax() // int(distilled.content.side) ** 2)
     return f"{best['class']}, {best['video']}", rows | {"distilled video": video.decode_bytes(file)}
 
 

@@ -13,18 +13,18 @@ from torch import nn
 from vddlib import distillers, evaluation, results
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
-from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.distilled import BYTES, DistilledSet
 from vddlib.distillers.stored.contract import VIDEO_FPS, VIDEO_QUALITY
 from vddlib.evaluation import Report
 from vddlib.evaluation.protocols import Protocol
-from vddlib.evaluation.sets import BYTES, as_encoded, information, predictions, stored_bytes
+from vddlib.evaluation.sets import as_encoded, information, predictions, stored_bytes
 from vddlib.notebook.conclude import compare_by_seed
 from vddlib.results.schema import display
 from vddlib.training.fit import Recipe
 from vddlib.training.networks import Network
 
 Sets = Mapping[str, Mapping[int, DistilledSet]]
-MB = dict(zip(BYTES, ("MB as float32", "MB as uint8", "MB encoded"), strict=True))
+MB = dict(zip(BYTES, ("MB as float32", "MB as uint8", "MB as streams", "MB as files"), strict=True))
 TILES = "optdistill[tiles]"
 
 
@@ -56,13 +56,14 @@ def codec(built: Mapping[str, Distiller]) -> str:
 
 
 def size_table(sets: Sets) -> pd.DataFrame:
-    """A row per method: 10^6 bytes, counted three ways, mean over the seeds; and float32 over encoded."""
+    """A row per method: 10^6 bytes, counted four ways, mean over the seeds; the containers' share; float32 over streams."""
     rows = []
     for name, by_seed in sets.items():
         counts = [stored_bytes(distilled) for distilled in by_seed.values()]
         rows.append({"method": name} | {label: fmean(c[kind] for c in counts) / 1e6 for kind, label in MB.items()})
     sizes = pd.DataFrame(rows)
-    sizes["float32 / encoded"] = sizes["MB as float32"] / sizes["MB encoded"]
+    sizes["container, % of files"] = 100 * (1 - sizes["MB as streams"] / sizes["MB as files"])
+    sizes["float32 / streams"] = sizes["MB as float32"] / sizes["MB as streams"]
     return sizes
 
 
@@ -158,9 +159,9 @@ def with_tiles(sets: Sets, built: Mapping[str, Distiller]) -> dict[str, Mapping[
 
 def sentences(sizes: pd.DataFrame, reports: Mapping[str, Report], terms: pd.DataFrame) -> list[str]:
     """The conclusion: which set is smallest and largest, what encoding does, accuracy and surprise beside random clips."""
-    by_size, by_ratio = sizes.sort_values("MB encoded"), sizes.sort_values("float32 / encoded")
-    small, large = (f"{display(row['method'])} ({row['MB encoded']:.2f} MB)" for _, row in _ends(by_size))
-    least, most = (f"{row['float32 / encoded']:.0f} ({display(row['method'])})" for _, row in _ends(by_ratio))
+    by_size, by_ratio = sizes.sort_values("MB as streams"), sizes.sort_values("float32 / streams")
+    small, large = (f"{display(row['method'])} ({row['MB as streams']:.2f} MB)" for _, row in _ends(by_size))
+    least, most = (f"{row['float32 / streams']:.0f} ({display(row['method'])})" for _, row in _ends(by_ratio))
     said = [
         f"Encoded, the smallest of {len(sizes)} sets is that of {small} and the largest that of {large}.",
         f"As float32 a set takes between {least} and {most} times its encoded bytes.",

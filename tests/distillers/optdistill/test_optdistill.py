@@ -72,8 +72,8 @@ def test_a_set_of_mosaics(train, side, tmp_path):
     assert len(made) == 2 and made.labels.tolist() == [0, 1] and made.card["counts"]["videos"] == 10
     content = made.content
     frames = [video.decode_bytes(content.file(i)) for i in range(2)]
-    assert [len(f) for f in frames] == content.length.tolist() and frames[0].shape[1:] == (48, 64, 3)
-    assert content.values == sum(f.size for f in frames) and made.bytes_uint8 == content.values
+    assert [len(f) for f in frames] == content.lengths.tolist() and frames[0].shape[1:] == (48, 64, 3)
+    assert content.pixel_values() == sum(f.size for f in frames) == made.bytes_uint8
     assert made.bytes_video == sum(len(content.file(i)) for i in range(2)) < made.bytes_uint8
     clips, targets = made.draw()
     assert clips.shape == (2, 3, 6, 32, 32) and torch.equal(targets, made.labels)

@@ -154,7 +154,7 @@ class OptDistill(Distiller):
             videos.append(video.encode_bytes(frames, self.fps, self.quality))
             lengths.append(len(frames))
         height, width = frames.shape[1:3]
-        content = Mosaics.of(videos, lengths, (width, height), self.side, train.geometry, train.mean, train.std)
+        content = Mosaics(videos, lengths, (width, height), self.side, train.geometry, train.mean, train.std)
         costs = gathered.seconds | {"compose": time.monotonic() - begun}
         scoring = {"scorer": self.score}
         if self.score != "random":

@@ -15,6 +15,7 @@ from vddlib.core.progress import say
 
 FAILED = ".failed.json"
 BEGUN = ".begun"
+LIMIT = 3600.0  # seconds for one video: CSRT takes minutes for a long one, and a decoder may hang
 
 
 class Job(NamedTuple):
@@ -55,11 +56,11 @@ class Stage:
         run_job, note_crash = partial(_run_job, self, work), partial(_note_crash, self)
         suspects = {job.name for job in waiting if self.place(job, BEGUN).is_file()}
         others = [job for job in waiting if job.name not in suspects]
-        for job, failed in run_each(others, run_job, self.name, workers, crashed=note_crash):
+        for job, failed in run_each(others, run_job, self.name, workers, crashed=note_crash, limit=LIMIT):
             self._report(job, failed)
         # By now another run may have done the suspects, or noted that they crash.
         left = [j for j in waiting if j.name in suspects and not self.place(j).is_file() and not self.crashed(j)]
-        for job, failed in run_each(left, run_job, self.name, crashed=note_crash, alone=True):
+        for job, failed in run_each(left, run_job, self.name, crashed=note_crash, limit=LIMIT, alone=True):
             self._report(job, failed)
 
     def _report(self, job: Job, failed: str) -> None:
@@ -108,5 +109,5 @@ def _run_job(stage: Stage, work: Callable[[Job, Path], dict], job: Job) -> str:
     return ""
 
 
-def _note_crash(stage: Stage, job: Job) -> str:
-    return stage.fail(job, "it took its process down", crashed=True)
+def _note_crash(stage: Stage, job: Job, why: str) -> str:
+    return stage.fail(job, why, crashed=True)
