@@ -158,6 +158,7 @@ class MethodPage:
     def student_table(self) -> HTML:
         """The recorded students: metrics in percent, `train_top1` on their own clips, `moved` in grey levels."""
         table = pd.DataFrame(self.rows).reindex(columns=STUDENT_COLUMNS)
+        table["ipc"] = table["ipc"].astype("Int64")  # the whole train split has none
         table["moved"] = ["" if pd.isna(value) else f"{value:.3g}" for value in table["moved"]]
         return show.table(table)
 
