@@ -22,6 +22,11 @@ def _own_environment(tmp_path_factory, monkeypatch):
     monkeypatch.delenv("VDD_RUN", raising=False)
 
 
+def in_process(items, work, what, workers=None, *, crashed, limit=0.0, alone=False):
+    """In place of `run_each`: in this very process, where tests can see and change what is done to each item."""
+    yield from ((item, work(item)) for item in items)
+
+
 def moving_square(label: int, seed: int, frames: int = 24, width: int = 64, height: int = 48) -> np.ndarray:
     """``uint8 [T, H, W, 3]``: a square in the class's colour that crosses a noisy background."""
     rng = np.random.default_rng([seed, label])

@@ -19,7 +19,7 @@ from vddlib.training.networks import Network
 
 SMALL = Network(options={"depth": 1, "widths": (8,)})
 SEEDS = [0, 3]
-FILES = ("losses.svg", "losses.png", "evolution.png", "before_after.png", "against_random.csv", "against_random.md")
+FILES = ("losses.svg", "evolution.*", "before_after.*", "against_random.csv", "against_random.md")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_page_leaves_its_figures_tables_and_records(tiny, run):
         assert drawing.axes
     assert "moved" in page.students().data
     page.against_random(), page.published()
-    assert all((run / "figures" / name).stat().st_size for name in FILES)
+    assert all(path.stat().st_size for name in FILES for path in [next((run / "figures").glob(name))])
     rows = table(run / "records.csv")
     assert [(row["method"], row["seed"], row["variant"]) for row in rows] == [
         ("dm", "0", "short"),
@@ -113,7 +113,8 @@ def test_the_conclusion_is_computed(tiny, run):
     mean = sum(page.report.values()) / 2
     assert sentences[0].startswith(f"- DM under protocol A reaches {mean:.1f} % (std")
     assert re.fullmatch(
-        r"- DM is .* points (above|below) the same clips \(std .* over 2 seeds\): .*told apart\.", sentences[1]
+        r"- DM is (.* points (above|below)|level with) the same clips.* \(std .* over 2 seeds\): .*told apart\.",
+        sentences[1],
     )
     moved = [page.sets[seed].card["moved"] for seed in SEEDS]
     assert sentences[2] == f"- {moved_sentence(moved)}" and sentences[3].startswith("- The loss went from")

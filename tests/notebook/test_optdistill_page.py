@@ -41,7 +41,7 @@ def test_pictures_of_detections_and_of_what_is_followed(made):
     assert len(table) == sum(len(detected[i]["found"]) for i in fitting) and table["video"][0] == train.name(fitting[0])
     assert page.detection_pictures(train, detected, fitting, 40, 30).shape == (len(fitting), 30, 40, 3)
     followed = page.follow_video(pipeline, fitting[0])
-    assert followed.drawn.shape == (10, 48, 64, 3) and followed.drawn.dtype == np.uint8
+    assert followed.drawn.shape == (10, 8 * 48, 8 * 64, 3) and followed.drawn.dtype == np.uint8
     assert len(followed.paths) == len(followed.crops) == 1 and len(followed.boxes()) == len(followed.crops[0])
     assert followed.crops[0].shape[1:] == (24, 32, 3)
     assert page.shortened(followed.crops[0], 4, 16, 12).shape == (4, 12, 16, 3)
@@ -69,7 +69,7 @@ def test_figure_1_shows_the_best_segments_video_crop_and_mosaic(made, monkeypatc
     best = page.segment_table(distilled).sort_values("score").iloc[-1]
     assert shown == f"{best['class']}, {best['video']}"
     assert list(rows) == ["followed", f"crop 0, score {best['score']:.2f}", "distilled video"]
-    assert rows["followed"].shape[1:] == rows["distilled video"].shape[1:] == (48, 64, 3)
+    assert rows["followed"].shape[1:] == (8 * 48, 8 * 64, 3) and rows["distilled video"].shape[1:] == (48, 64, 3)
 
 
 def test_scores_are_found_by_the_number_of_the_crop():

@@ -64,7 +64,7 @@ def test_sizes_are_means_over_seeds_in_megabytes(train):
 
 
 def test_records_carry_the_bytes_of_the_stored_sets():
-    size = {"bytes_float32": 40, "bytes_uint8": 10, "bytes_video": 5}
+    size = {"bytes_float32": 40, "bytes_uint8": 10, "bytes_stream": 4, "bytes_video": 5}
     soft = SimpleNamespace(targets=torch.rand(2, 3), **size)
     hard = SimpleNamespace(targets=torch.tensor([0, 1]), **size)
     sets = {"tsgf": {0: soft}, "optdistill": {0: hard}}

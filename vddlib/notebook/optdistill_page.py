@@ -24,10 +24,12 @@ COUNTED = ("videos", "with a detection", "without", "not read", "followed", "not
 class Followed(NamedTuple):
     """One video with what was followed in it.
 
-    `paths`: (x, y, width, height) in pixels by track and frame, None where it was lost; `drawn` ``uint8 [T, H, W, 3]``: its
-    frames with the tracked boxes and their crops; `crops` ``uint8 [T_k, h, w, 3]`` for each track.
+    `size`: width and height of the frames; `paths`: (x, y, width, height) in pixels by track and frame, None where it was
+    lost; `drawn` ``uint8 [T, H, W, 3]``: its frames, enlarged where they are small, with the tracked boxes (solid) and
+    their crops (dashed); `crops` ``uint8 [T_k, h, w, 3]`` for each track.
     """
 
+    size: tuple[int, int]
     paths: list[list[Box | None]]
     drawn: np.ndarray
     crops: list[np.ndarray]
@@ -89,15 +91,24 @@ def follow_video(pipeline: Pipeline, i: int) -> Followed:
     drawn = []
     for t, frame in zip(range(tracked["frames"]), video.stream(train.path(i)), strict=False):
         inner = [path[t] for path in paths if path[t]]
-        drawn.append(outlined(frame, [shown for box in inner for shown in (box, cover(box, *tracked["size"], ratio))]))
-    return Followed(paths, np.stack(drawn), crops(train.path(i), paths, *settings.tile, settings.lost))
+        drawn.append(outlined(frame, inner, crops=[cover(box, *tracked["size"], ratio) for box in inner]))
+    return Followed(
+        tuple(tracked["size"]), paths, np.stack(drawn), crops(train.path(i), paths, *settings.tile, settings.lost)
+    )
+
+
+def readable(width: int, height: int, least: int = 320) -> tuple[int, int]:
+    """A size of that shape at which outlines in a picture can be told apart: at least `least` pixels wide."""
+    factor = max(1.0, least / width)
+    return round(width * factor), round(height * factor)
 
 
 def shortened(frames: np.ndarray, count: int, width: int, height: int) -> np.ndarray:
     """`count` frames of ``uint8 [T, H, W, 3]``, evenly from the first to the last, as ``uint8 [count, height, width, 3]``."""
     import cv2
 
-    return np.stack([cv2.resize(frame, (width, height)) for frame in evenly(frames, count)])
+    how = cv2.INTER_AREA if frames.shape[1] > height else cv2.INTER_LINEAR  # thin lines survive an average
+    return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in evenly(frames, count)])
 
 
 def count_table(sets: Mapping[int, DistilledSet]) -> pd.DataFrame:
@@ -196,7 +207,7 @@ def _recall(report: Report, label: int) -> float:
 
 def case_rows(compared: Mapping[str, Report], usual: str) -> list[dict]:
     """Records of cases in which one thing is changed: `optdistill` for the `usual` one, `optdistill[case]` for the others."""
-    names = {case: OptDistill.method if case == usual else f"{OptDistill.method}[{case}]" for case in compared}
+    names = {case: OptDistill.name if case == usual else f"{OptDistill.name}[{case}]" for case in compared}
     return [
         row | {"method": names[case], "variant": "compare"} for case, report in compared.items() for row in report.rows
     ]

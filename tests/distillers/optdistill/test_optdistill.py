@@ -1,5 +1,6 @@
 """OptDistill whole: what is followed, runs that go on and join, the stored set, its two protocols."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import write_ucf
+from tests.conftest import ROOT, in_process, write_ucf
 from vddlib import evaluation
 from vddlib.core.errors import VddError
 from vddlib.datasets import video
@@ -18,7 +19,7 @@ from vddlib.datasets.geometry import geometry
 from vddlib.distillers import OptDistill, build, relabel
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill import score as scoring
-from vddlib.distillers.optdistill import work
+from vddlib.distillers.optdistill import stages, work
 from vddlib.distillers.optdistill.detect import Yolo
 from vddlib.distillers.optdistill.pipeline import Pipeline
 from vddlib.distillers.optdistill.stages import Stage
@@ -170,16 +171,18 @@ def test_shards_joined_are_one_run_and_nothing_is_done_twice(train, tmp_path, mo
     method.prepare(train[0], 0, shard=(0, 2))
     for which in (1, 0):
         method.score_segments(train[0], 0, shard=(which, 2))
+    monkeypatch.setattr(stages, "run_each", in_process)
     for name in ("detect", "track", "crops"):
         monkeypatch.setattr(work, name, lambda *a, **k: pytest.fail("a video was worked on again"))
     monkeypatch.setattr(scoring.TeacherScorer, "__call__", lambda *a: pytest.fail("a segment was scored again"))
     joined = method.distill(train[0], 1, 0)
-    assert torch.equal(joined.content.files, whole.content.files)
+    assert torch.equal(joined.content.encoded, whole.content.encoded)
     with pytest.raises(VddError, match="shard 2 of 2"):
         method.prepare(train[0], 0, shard=(2, 2))
 
 
 def test_an_interrupted_stage_goes_on_per_video(train, monkeypatch):
+    monkeypatch.setattr(stages, "run_each", in_process)
     method, seen = OptDistill(**FEW), []
     real = work.track
 
@@ -205,6 +208,8 @@ def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
         "import os, pickle, sys\n"
         "from vddlib.distillers import OptDistill\n"
         "from vddlib.distillers.optdistill import stages\n"
+        "from tests.conftest import in_process\n"
+        "stages.run_each = in_process\n"
         "left = [int(sys.argv[1])]\n"
         "def write(path, value, real=stages.files.write_json):\n"
         "    real(path, value)\n"
@@ -219,15 +224,16 @@ def test_a_killed_run_goes_on_to_the_same_set(train, tmp_path, monkeypatch):
     pickled = tmp_path / "method.pkl"
     pickled.write_bytes(pickle.dumps((train[0], OptDistill(**FEW))))
     monkeypatch.setenv("VDD_CACHE", str(tmp_path / "cache"))
-    stages, during = tmp_path / "cache" / "optdistill", []
+    results, during = tmp_path / "cache" / "optdistill", []
     for count in (4, 17, 12, 8):  # files that each run writes before it is killed
-        ended = subprocess.run([sys.executable, script, str(count), pickled], timeout=300, capture_output=True)
+        command = [sys.executable, script, str(count), pickled]
+        ended = subprocess.run(command, timeout=300, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
         assert ended.returncode == -9, ended.stderr.decode()[-2000:]
-        done = {name: len(list(stages.glob(f"{name}/*/??/{'?' * 20}.json"))) for name in STAGES}
+        done = {name: len(list(results.glob(f"{name}/*/??/{'?' * 20}.json"))) for name in STAGES}
         during.append(next((name for name in STAGES if 0 < done[name] < 10), done))
     assert during == list(STAGES)
     joined = OptDistill(**FEW).distill(train[0], 1, 0)
-    assert torch.equal(joined.content.files, whole.content.files)
+    assert torch.equal(joined.content.encoded, whole.content.encoded)
 
 
 @pytest.mark.parametrize("fallback", ["skip", "centre"])
