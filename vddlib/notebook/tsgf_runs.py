@@ -235,6 +235,6 @@ def _best_value(found: Sequence[Result], vary: str) -> list[str]:
     name = f"TSGF with {vary} {best.case.value}"
     return [
         mean_by_seed(f"On held-out training clips {name}", best.top1),
-        compare_by_seed(name, best.top1, f"with {vary} {worst.case.value}", worst.top1),
+        compare_by_seed(name, best.top1, f"TSGF with {vary} {worst.case.value}", worst.top1),
         compare_by_seed(name, best.top1, "random clips under the same value", random.top1),
     ]
