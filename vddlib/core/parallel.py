@@ -1,4 +1,4 @@
-"""Work on many items in parallel processes that survive an item which takes its process down (a decoder may)."""
+"""A process pool that survives crashes: an item that kills its worker (a video decoder may) does not stop the others."""
 
 import os
 from collections import deque
@@ -14,12 +14,12 @@ from vddlib.core.progress import with_progress
 def run_each(
     items: Sequence, work: Callable, what: str, workers: int | None = None, *, crashed: Callable, alone: bool = False
 ):
-    """Yield ``(item, work(item))`` as worker processes finish; items are small and picklable, order is not kept.
+    """Yield ``(item, work(item))`` as worker processes finish; items are small and picklable, and their order is not kept.
 
-    An item that takes its process down (a decoder may, on a corrupt file) yields ``(item, crashed(item))``, and the
-    others go on; few items, or one worker, are worked on in this very process, where nothing can be caught, unless each is
-    to be `alone` in a process of its own. Never more than a few items per worker wait in the queue, so an interruption
-    ends it at once.
+    An item that crashes its process (a decoder may, on a corrupt file) yields ``(item, crashed(item))``, and the others go
+    on. With few items, or one worker, the work is done in the calling process, where a crash cannot be caught; with
+    `alone` it is done in a worker process, one item at a time. Only a few items per worker wait in the queue, so that an
+    interruption ends the work at once.
     """
     if alone:
         yield from with_progress(_one_by_one(items, work, crashed), what, total=len(items))
@@ -59,7 +59,7 @@ def _parallel(items: Sequence, work: Callable, workers: int, crashed: Callable):
 
 
 def _one_by_one(items: Sequence, work: Callable, crashed: Callable):
-    """Each item alone in a process, a new one after each crash: so it is clear whose fault that was."""
+    """One item at a time in one worker process, with a new process after each crash: so the item that crashed it is known."""
     waiting = deque(items)
     while waiting:
         with _pool(1) as pool:

@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, plain log lines everywhere else (batch logs, notebooks)."""
+"""Progress of long work: a bar on a terminal, plain log lines everywhere else (batch logs, notebooks)."""
 
 import sys
 import time
@@ -9,12 +9,15 @@ Item = TypeVar("Item")
 
 
 def say(line: str) -> None:
-    """One log line on stdout, flushed, so that it shows while the work goes on."""
+    """Print one log line to stdout, flushed, so that it appears while the work goes on."""
     print(line, flush=True)
 
 
 def with_progress(items: Iterable[Item], what: str, total: int | None = None, every: float = 10.0) -> Iterator[Item]:
-    """Yield `items`, showing how far they are; headless, at most one line per `every` seconds."""
+    """Yield `items` and show progress; without a terminal, at most one line per `every` seconds.
+
+    `what` names the work, `total` is the number of items where they have no length.
+    """
     total = len(items) if total is None and hasattr(items, "__len__") else total
     if sys.stderr.isatty():
         from tqdm import tqdm
