@@ -1,4 +1,4 @@
-"""The one fit loop: students, teachers and experts all learn here."""
+"""The training loop of students, teachers and embedding networks alike."""
 
 import math
 import time
@@ -24,7 +24,7 @@ Loss = Literal["ce", "mse", "kl", "mse+ce"]
 
 
 class Recipe(BaseModel):
-    """How a network is trained. One field per choice; protocols differ in these values only."""
+    """How a network is trained: one field per choice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ class Recipe(BaseModel):
     bf16: bool = Field(False, description="compute in bfloat16 where the device is a GPU; weights stay float32")
 
     def learning_rate(self, epoch: int) -> float:
-        """Learning rate in `epoch` (from 0). 'drop' at 500 epochs: 0.1 x from the 251st on, as VDSD's code."""
+        """Learning rate in `epoch` (from 0). 'drop' at 500 epochs divides it by 10 from the 251st on, as VDSD's code does."""
         if self.schedule == "drop" and epoch >= int(self.epochs * self.drop_at):
             return self.lr * 0.1
         if self.schedule == "cosine":
@@ -51,7 +51,7 @@ class Recipe(BaseModel):
 
 
 class Source(Protocol):
-    """What can be learned from: real `Clips` and `DistilledSet`s alike."""
+    """What networks learn from: real `Clips` and `DistilledSet`s alike."""
 
     labels: Tensor
 
@@ -62,7 +62,7 @@ class Source(Protocol):
 
 @dataclass
 class FitLog:
-    """What training left behind: mean loss and accuracy (percent, on the training clips) per epoch, seconds, peak MB.
+    """How training went: mean loss and accuracy (percent, on the training clips) per epoch, seconds, peak memory in MiB.
 
     `diverged_at` is the epoch (from 1) whose loss was no longer finite; training ends there.
     """
@@ -75,15 +75,15 @@ class FitLog:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """'auto' is CUDA where there is one, else the CPU (MPS by name: it lacks some 3D operations).
+    """The device `name`; 'auto' is CUDA where there is a GPU, else the CPU (never MPS, which lacks some 3D operations).
 
-    Raises VddError for a device torch cannot use.
+    Raises VddError for a device that torch cannot use.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device)  # only using it tells whether it works
         return device
     except Exception as error:
         text = str(error).splitlines()[0]
@@ -103,6 +103,7 @@ def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> T
         return F.cross_entropy(logits, target)
     if recipe.loss == "kl":
         t = recipe.temperature
+        # Times t^2, since a temperature shrinks gradients by that (Hinton et al., 2015).
         return F.kl_div(F.log_softmax(logits / t, 1), target, reduction="batchmean") * t * t
     mse = F.mse_loss(logits, target)
     return mse if recipe.loss == "mse" else mse + recipe.ce_weight * F.cross_entropy(logits, labels)
@@ -133,18 +134,19 @@ def fit(
 ) -> FitLog:
     """Train `model` in place on `source`; one seed gives the same bits on one device, interrupted or not.
 
-    (On the CPU at one number of threads; CUDA's 3D max-pooling is not bitwise reproducible.)
+    (On the CPU this holds for one number of threads; CUDA's 3D max-pooling is not bitwise reproducible.)
 
     `augment(clips, targets, generator)` changes each batch; `flip` asks the source for its own flips; `teacher` gives
     the target logits of each (augmented) batch instead of the stored labels. With `checkpoint` (a file) the state is
-    saved at most every `checkpoint_seconds` and a later call goes on from it. `on_epoch(epoch, model)` runs after each.
+    saved at most every `checkpoint_seconds`, and a later call resumes from it. `on_epoch(epoch, model)` is called after
+    every epoch; `what` names the training in messages.
     """
     device = torch.device(device)
     model.to(device).train()
     optimizer, log, begin = _optimizer(model, recipe), FitLog(), 0
     if checkpoint is not None and checkpoint.is_file():
         begin = _restore(checkpoint, model, optimizer, log, device)
-        say(f"{what}: going on from epoch {begin} of {recipe.epochs}")
+        say(f"{what}: resuming at epoch {begin} of {recipe.epochs}")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
@@ -153,11 +155,14 @@ def fit(
     for epoch in with_progress(range(begin, recipe.epochs), what):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate(epoch)
-        draw = seeding.generator("fit", seed, epoch)
+        draw = seeding.generator(
+            "fit", seed, epoch
+        )  # a stream per epoch, so that a resumed run draws what it would have
         total, right = torch.zeros((), device=device), torch.zeros((), device=device)
         with seeding.forked("dropout", seed, epoch, device=device):
             order = torch.randperm(len(source), generator=draw).split(recipe.batch_size)
             batches = ((i, *source.batch(i, epoch=epoch, seed=seed, flip=flip)) for i in order)
+            # On the CPU a reading thread would only compete with the computation.
             for indices, clips, target in _ahead(batches) if device.type == "cuda" else batches:
                 clips, target = clips.to(device, non_blocking=True), target.to(device, non_blocking=True)
                 labels = source.labels[indices].to(device)
@@ -170,17 +175,19 @@ def fit(
                             if recipe.loss == "kl":
                                 target = F.softmax(target / recipe.temperature, 1)
                     logits = model(clips)
-                loss = loss_of(recipe, logits.float(), target, labels)
+                loss = loss_of(
+                    recipe, logits.float(), target, labels
+                )  # in float32 also where the network ran in bfloat16
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                total += loss.detach() * len(indices)
+                total += loss.detach() * len(indices)  # stays on the device: .item() would wait for it at every step
                 right += (logits.detach().argmax(1) == labels).sum()
         log.loss.append(total.item() / len(source))
         log.accuracy.append(100 * right.item() / len(source))
         if on_epoch is not None:
             on_epoch(epoch, model)
-            model.train()
+            model.train()  # it may have been put into evaluation mode
         if not math.isfinite(log.loss[-1]):
             log.diverged_at = epoch + 1
             where = f"epoch {epoch + 1} (loss {log.loss[-1]}) at learning rate {recipe.learning_rate(epoch):g}"
@@ -196,7 +203,7 @@ def fit(
 
 
 def _ahead(batches: Iterator[tuple], depth: int = 3) -> Iterator[tuple]:
-    """The same batches, read by a thread while the GPU computes."""
+    """The same batches, the next `depth` of them read by a thread while the GPU computes."""
     with ThreadPoolExecutor(1) as reader:
         waiting = deque(reader.submit(next, batches, None) for _ in range(depth))
         while (batch := waiting.popleft().result()) is not None:
