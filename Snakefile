@@ -1,13 +1,13 @@
 # One job per params file on disk, then the tables and figures of that scale:
 #
 #     uv run snakemake --cores all quick      every method; also smoke, search, ucf10, paper; quick is the default
-#     uv run snakemake --cores all ablations  quick, and what it leaves out for its time: ablations, storage and information
+#     uv run snakemake --cores all ablations  quick, and what it leaves out to stay short: ablations, storage and information
 #     uv run snakemake -n paper               lists the whole grid
-#     uv run snakemake --cores all --keep-going ucf10     goes on with independent jobs when one fails
+#     uv run snakemake --cores all --keep-going ucf10     continues with independent jobs when one fails
 #
 # params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/notebook/run.py). The files
 # under figures/ are committed, so they are no rule's output: Snakemake would delete them before a run and after a failure.
-# When something reruns is said in profiles/default/config.yaml.
+# profiles/default/config.yaml says when something is run again.
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
 SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
 TABLES = "20_tables_and_figures"
 ABLATIONS = ["12_tsgf_ablations/*", "13_optdistill/*_k_*", "14_storage_and_information/*"]  # of quick
-# Notebooks that take teachers and sets of others out of the cache: begun beside these, they would hold a core and wait.
+# Notebooks that need the teachers or sets of other notebooks run after those: beside them, they would occupy a core and wait.
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
 METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith(("_ablations", "_learning_rates"))]
 AFTER = {"12_tsgf_ablations": ["11_tsgf"], "14_storage_and_information": METHODS}
@@ -41,23 +41,24 @@ def records(scale, tables=False):
 
 
 def provenance(params):
-    """What is written when the run of a params file is whole."""
+    """The file that is written last, when the run of a params file is complete."""
     return Path("runs", *params.parts[1:]).with_suffix(".json").as_posix()
 
 
 def dataset(params):
+    """The dataset that a params file names, or the notebooks' default."""
     return (yaml.safe_load(params.read_text()) or {}).get("dataset", "motions")
 
 
 def earlier(wildcards):
-    """The runs that have to be done first: those of AFTER on the same dataset."""
+    """The runs that have to be finished first: those of AFTER on the same dataset."""
     mine = dataset(Path("params", wildcards.scale, wildcards.notebook, f"{wildcards.variant}.yaml"))
     found = (p for name in AFTER.get(wildcards.notebook, ()) for p in Path("params", wildcards.scale, name).glob("*.yaml"))
     return [provenance(p) for p in sorted(found) if dataset(p) == mine]
 
 
 def length(wildcards):
-    """Later notebooks take longer, and begin first, so that no core waits for one of them in the end."""
+    """Priority: later notebooks take longer and start first, so that no core idles at the end while one of them runs."""
     number = wildcards.get("notebook", "").split("_")[0]
     return int(number) if number.isdigit() else 0
 
@@ -84,7 +85,7 @@ for target, scale in [*zip(SCALES, SCALES), ("ablations", "quick")]:
             records(scale),
             records(scale, tables=True),
         message:
-            "all of it is there"
+            "everything has been run"
 
 
 rule run:
@@ -124,5 +125,5 @@ onsuccess:
 
 
 onerror:
-    print("\nA run failed; what it printed is beside it under runs/, in its .log and .failed.ipynb.")
-    print("Mended, the same command goes on from there; --keep-going first finishes the runs that can be.")
+    print("\nA run failed; its .log and .failed.ipynb under runs/ hold what it printed.")
+    print("When the cause is fixed, the same command resumes; with --keep-going it first finishes the other runs.")

@@ -1,6 +1,8 @@
-"""Notebook sources are clean, and every params file fits the notebook it names."""
+"""Notebook sources are clean, their prose has no typed results, and every params file fits the notebook it names."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +14,76 @@ from vddlib.notebook import sources
 
 PARAMS = sorted((ROOT / "params").glob("*/*/*.yaml"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MOST_LINES = 20  # of a code cell; what is longer belongs in the package
+
+# What a reader takes for a result: a decimal number, a share, or a quantity with a unit of accuracy, time or size.
+MEASURED = re.compile(
+    r"(?<![\w.])[+-]?\d+(?:\.\d+\b|(?:\.\d+)?\s*(?:%|per ?cent\b|points?\b|seconds?\b|minutes?\b|hours?\b|[kMG]i?B\b))"
+)
+# What is no result: formulas, code, addresses, places in a paper, and a published value with its source in parentheses.
+NO_PROSE = (
+    r"```.*?```",
+    r"\$\$.*?\$\$",
+    r"\$[^$]+\$",
+    r"`[^`]*`",
+    r"\]\([^)]*\)",
+    r"https?://\S+",
+    r"(?i)\b(?:tables?|figures?|sections?|equations?|eqs?\.|appendix|algorithm)\s+[A-Z]?\.?\d+(?:\.\d+)*",
+    r"\([^()]*\b(?:papers?|published|table|tables|section|VDSD|SRe2L|DM|MTT|FRePo|TSGF|IDTD|OptDistill|RDED)\b[^()]*\)",
+)
+# Numbers that the rule takes for results and are none: (notebook, what stands there) -> why it may.
+ALLOWED: dict[tuple[str, str], str] = {}
+
+
+def cells_of(path: Path, kind: str) -> list[dict]:
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+def typed_results(prose: str) -> list[str]:
+    """Numbers in Markdown that look measured."""
+    for pattern in NO_PROSE:
+        prose = re.sub(pattern, " ", prose, flags=re.DOTALL)
+    return MEASURED.findall(prose)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_sources_are_clean(path):
     assert sources.problems(path) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_no_result_is_typed_into_prose(path):
+    found = [number for cell in cells_of(path, "markdown") for number in typed_results("".join(cell["source"]))]
+    found = [number for number in found if (path.stem, number) not in ALLOWED]
+    assert not found, f"compute them, or move them to figures/SCALE/{path.stem}/findings.md: {', '.join(found)}"
+
+
+@pytest.mark.parametrize(
+    "prose, found",
+    [
+        ("DM has 45.2 (3.1) where random clips have 40.", ["45.2", "3.1"]),
+        ("ahead by 12 points, by -3.8 with CNN+GRU, and with 37 % of the clips", ["12 points", "-3.8", "37 %"]),
+        ("it took 14 minutes and 3 MB", ["14 minutes", "3 MB"]),
+        ("eq. 5, tables 3 and 4, section 3.3, notebook 12, ICLR 2018, 16x112x112 and 50 classes at IPC 5", []),
+        ("a rate (VDSD: 0.01) and `lr=0.05`, $\\lambda = 0.5$, [here](a/0.5)", []),
+    ],
+)
+def test_what_looks_like_a_result(prose, found):
+    assert typed_results(prose) == found
+
+
+def test_numbers_that_are_allowed_still_stand_there():
+    for stem, number in ALLOWED:
+        cells = cells_of(ROOT / "notebooks" / f"{stem}.ipynb", "markdown")
+        assert any(number in typed_results("".join(cell["source"])) for cell in cells), (stem, number)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_code_cells_are_short(path):
+    for cell in cells_of(path, "code"):
+        lines = "".join(cell["source"]).splitlines()
+        if "parameters" not in cell["metadata"].get("tags", []):
+            assert len(lines) <= MOST_LINES, f"{len(lines)} lines; move it into the package:\n{lines[0]}\n..."
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

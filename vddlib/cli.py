@@ -1,4 +1,4 @@
-"""The command `vdd`. Whatever is heavy is imported by the command that needs it."""
+"""The command `vdd`. Each command imports what it needs when it runs, so that `vdd --help` is quick."""
 
 import errno
 from pathlib import Path
@@ -11,7 +11,7 @@ from vddlib.core.errors import VddError
 
 
 class _OneLine(TyperGroup):
-    """What a user can mend is said in one line on stderr, without a traceback."""
+    """Prints what a user can fix as one line on stderr, without a traceback."""
 
     def invoke(self, ctx):
         try:
@@ -20,9 +20,9 @@ class _OneLine(TyperGroup):
             code = 2
             typer.echo(f"vdd: {error}", err=True)
         except KeyboardInterrupt as stop:
-            code = 128 + getattr(stop, "signum", 2)
+            code = 128 + getattr(stop, "signum", 2)  # as shells report a process that a signal ended
             typer.echo(
-                "vdd: stopped; nothing half-written is left, and the same command goes on from what was finished",
+                "vdd: stopped; no half-written file is left, and the same command resumes from what was finished",
                 err=True,
             )
         except OSError as error:
@@ -50,7 +50,9 @@ def run(
         Path | None, typer.Option(help="the executed copy  [default: runs/SCALE/NOTEBOOK/VARIANT.ipynb]")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="threads of numerical libraries")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="a line now and then; the .log has them all")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="print a line now and then; the .log has all of them")
+    ] = False,
 ):
     """Execute one notebook with one params file, into runs/."""
     from vddlib.notebook import run as runner
@@ -81,7 +83,7 @@ def datasets():
             typer.echo(f"{'':12} note: {entry.notes}")
         if here == "not here":
             typer.echo(f"{'':12} to get it: {entry.get}")
-    typer.echo("\nAny folder in UCF101's layout, or of class folders alone, is a dataset by its path.")
+    typer.echo("\nThe path of any folder in UCF101's layout, or of class folders alone, names a dataset, too.")
 
 
 @app.command()
@@ -89,7 +91,7 @@ def check(
     name: Annotated[str, typer.Argument(help="a dataset of `vdd datasets`, or the path of a folder")],
     workers: Annotated[int | None, typer.Option(help="parallel processes  [default: one per core]")] = None,
 ):
-    """Verify a dataset: counts, every video opened, seeking exact, duplicates. Exit code 1 where it is not whole."""
+    """Verify a dataset: counts, every video opened, seeking, duplicates. Exit code 1 where it is incomplete or broken."""
     from vddlib.datasets import catalog
     from vddlib.datasets.check import check as examine
 

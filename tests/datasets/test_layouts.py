@@ -142,13 +142,13 @@ def test_ssv2_templates_lose_their_brackets(tmp_path):
         (
             "train",
             [{"id": "7", "template": "Holding [something]"}, {"id": "8"}],
-            r"train\.json, item 2: has no 'template'",
+            r"train\.json, item 2: needs a text 'template'",
         ),
-        ("validation", [{"template": "Holding [something]"}], r"validation\.json, item 1: has no 'id'"),
+        ("validation", [{"template": "Holding [something]"}], r"validation\.json, item 1: needs a text 'id'"),
         ("train", [{"id": "7", "template": "Flying"}], r"train\.json, item 1: labels\.json does not list .*'Flying'"),
-        ("train", ["7"], r"train\.json, item 1: has no 'id'"),
+        ("train", ["7"], r"train\.json, item 1: needs a text 'id'"),
         ("train", {"7": "Holding"}, r"train\.json: expected a list"),
-        ("labels", {"Holding something": "first"}, r"labels\.json: expected the number"),
+        ("labels", {"Holding something": "first"}, r"labels\.json: expected a number"),
     ],
 )
 def test_ssv2_with_a_broken_file(tmp_path, part, value, message):

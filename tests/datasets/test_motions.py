@@ -161,10 +161,10 @@ def test_rewriting_does_nothing_and_other_settings_are_refused(written, tmp_path
     before = {path: path.stat().st_mtime_ns for path in written.rglob("*")}
     assert motions.write(written, train=2, test=5, seed=4) == written
     assert before == {path: path.stat().st_mtime_ns for path in written.rglob("*")}
-    with pytest.raises(VddError, match="is there already"):
+    with pytest.raises(VddError, match="exists already"):
         motions.write(written, train=2, test=5, seed=5)
     (tmp_path / "file").write_text("something else")
-    with pytest.raises(VddError, match="is there already"):
+    with pytest.raises(VddError, match="exists already"):
         motions.write(tmp_path / "file", train=1, test=1)
     with pytest.raises(VddError, match="at least 1"):
         motions.write(tmp_path / "none", train=0)

@@ -1,8 +1,8 @@
 """A content-addressed cache for what is costly to make: frame stores, teachers, students, expert trajectories.
 
 An artifact is a folder named by the hash of its *key* (everything that determines it, as plain JSON). It is built once,
-under a lock, in a sibling folder that survives an interruption, so that the builder can go on; it appears under its own
-name only when complete.
+under a lock, in a sibling folder that survives an interruption, so that the builder can resume; it appears under its own
+name only when it is complete.
 """
 
 import ast
@@ -24,7 +24,7 @@ from vddlib.core.provenance import project_root
 
 
 def folder() -> Path:
-    """Where artifacts lie: ``$VDD_CACHE``, else ``artifacts/`` of the project."""
+    """The folder of all artifacts: ``$VDD_CACHE``, else ``artifacts/`` of the project."""
     return Path(os.environ.get("VDD_CACHE") or project_root() / "artifacts")
 
 
@@ -32,12 +32,12 @@ def folder() -> Path:
 def code_digest(*modules: str) -> str:
     """Hash of what the named modules *do*: their syntax trees without docstrings and comments.
 
-    Part of every key, so that a change of code never finds an artifact of the old one.
+    It is part of every key, so that changed code never finds an artifact of the old code.
     """
     trees = []
     for name in modules:
         tree = ast.parse(inspect.getsource(importlib.import_module(name)))
-        for node in ast.walk(tree):
+        for node in ast.walk(tree):  # a docstring cannot change a result, so editing one must not discard results
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
                 value = body[0].value
@@ -48,7 +48,7 @@ def code_digest(*modules: str) -> str:
 
 
 def _place(kind: str, key: dict) -> Path:
-    return folder() / kind / digest(key)[:20]
+    return folder() / kind / digest(key)[:20]  # 80 bits: no two keys collide, and paths stay short
 
 
 def exists(kind: str, key: dict) -> bool:
@@ -57,11 +57,12 @@ def exists(kind: str, key: dict) -> bool:
 
 
 def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
-    """The folder of the artifact `kind`/`key`; `build(partial)` fills it first where it is not there yet.
+    """The folder of the artifact `kind`/`key`; `build(partial)` fills it first where it does not exist yet.
 
-    `partial` may hold what an interrupted build left: builders skip what is done. Other processes that want the same
-    artifact wait for this one. Raises VddError (one line) when the disk is full, and in a process that is only being
-    started: its parent, whose script has no ``__main__`` guard, holds the lock and waits for it.
+    `partial` may hold what an interrupted build left: builders skip what is done. Other processes that need the same
+    artifact wait for this one. Raises VddError (one line) when the disk is full, and in a worker process that is still
+    starting: its parent's script has no ``__main__`` guard, so the worker runs it again and would wait forever for the
+    lock that its parent holds.
     """
     place = _place(kind, key)
     if (place / "key.json").is_file():
@@ -72,10 +73,10 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_name(f".{place.name}.lock")):
-            if not (place / "key.json").is_file():
+            if not (place / "key.json").is_file():  # another process may have built it while this one waited
                 partial.mkdir(exist_ok=True)
                 build(partial)
-                write_json(partial / "key.json", key)
+                write_json(partial / "key.json", key)  # written last: it marks the artifact as complete
                 shutil.rmtree(place, ignore_errors=True)
                 partial.rename(place)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Whole files or none: atomic writes, and the hashes by which files, arrays and JSON are known."""
+"""Atomic writes (a whole file or none), and hashes of files, arrays and JSON."""
 
 import hashlib
 import io
@@ -33,20 +33,21 @@ def file_sha256(path: Path) -> str:
 
 
 def partial_name(path: Path) -> Path:
-    """A place beside `path` to write to first: nobody else's, on any of the machines that share the folder."""
+    """A temporary name beside `path` that no other process uses, on any of the machines that share the folder."""
+    # Beside it, since a rename is atomic only within one file system.
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def write_atomic(path: str | Path, data: str | bytes | memoryview) -> Path:
-    """Write a whole file or none: a temporary neighbour takes the final name when it is complete."""
+    """Write a whole file or none: a temporary file beside it takes the final name when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_name(path)
     try:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)  # a full disk, or Ctrl-C
+    except BaseException:  # Ctrl-C too, not only a full disk: no half-written file may stay
+        partial.unlink(missing_ok=True)
         raise
     return path
 
@@ -67,6 +68,6 @@ def write_state(path: Path, state: dict) -> None:
     """Write a checkpoint that only this program will read (``torch.load(weights_only=True)``), whole or not at all."""
     import torch
 
-    buffer = io.BytesIO()  # torch.save itself reports a full disk as a RuntimeError of its own
+    buffer = io.BytesIO()  # torch.save to a file would report a full disk as a RuntimeError, which nobody handles
     torch.save(state, buffer)
     write_atomic(path, buffer.getbuffer())

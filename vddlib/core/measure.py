@@ -1,4 +1,4 @@
-"""What work costs: seconds by stage while a `Stopwatch` runs, and the most memory that was held."""
+"""What work costs: seconds by stage while a `Stopwatch` runs, and the peak of memory."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _running: "Stopwatch | None" = None
 class Stopwatch:
     """Seconds by stage (``seconds['real']``...) of what runs inside ``with Stopwatch() as watch:``.
 
-    On CUDA every stage waits for the GPU, so that its work is counted where it was asked for.
+    On CUDA every stage waits for the GPU, so that work is counted in the stage that started it.
     """
 
     def __init__(self) -> None:
@@ -35,16 +35,16 @@ class Stopwatch:
 
 
 def _now() -> float:
-    if torch.cuda.is_available():
+    if torch.cuda.is_available():  # CUDA calls return before their work is done
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Count the time inside for `name`; free of cost where no stopwatch runs."""
+    """Add the time spent inside to the stage `name`; does nothing where no stopwatch runs."""
     watch = _running
-    if watch is None:
+    if watch is None:  # the usual case: waiting for the GPU at every stage would slow training down
         yield
         return
     begun = _now()
@@ -53,16 +53,16 @@ def stage(name: str) -> Iterator[None]:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Count a GPU's peak of memory from here on (`peak_memory_mb`); a CPU's process cannot forget its own."""
+    """Reset a GPU's peak, so that `peak_memory_mb` counts from here on; a process cannot reset its own peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory_mb(device="cpu") -> float:
-    """The most memory this process has held so far, in MiB: on the GPU for a CUDA device, else resident."""
+    """Peak memory of this process so far, in MiB: on the GPU for a CUDA device, else resident memory."""
     if str(device).startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**20
-    if os.name == "nt":
+    if os.name == "nt":  # Windows has no module `resource`
         import psutil
 
         return psutil.Process().memory_info().peak_wset / 2**20
@@ -73,7 +73,7 @@ def peak_memory_mb(device="cpu") -> float:
 
 
 class ProcessMemory:
-    """The most memory that a process and its children held at once, in MiB, sampled from a thread."""
+    """Peak memory of a process and its children together, in MiB, sampled from a thread."""
 
     def __init__(self, pid: int, every: float = 0.5):
         self.process, self.every, self.peak = psutil.Process(pid), every, 0.0
@@ -93,13 +93,13 @@ class ProcessMemory:
             self.sample()
 
     def sample(self):
-        """Look once; a process that is gone holds nothing."""
+        """Measure once; a process that has ended counts as nothing."""
         total = 0
         with suppress(psutil.Error):
             for process in (self.process, *self.process.children(recursive=True)):
                 with suppress(psutil.Error):
                     total += process.memory_info().rss
-        with suppress(OSError, ValueError, IndexError):  # Linux keeps the peak itself, so nothing is missed in between
+        with suppress(OSError, ValueError, IndexError):  # Linux keeps the peak, so nothing between samples is lost
             status = Path(f"/proc/{self.process.pid}/status").read_text()
             total = max(total, int(status.split("VmHWM:")[1].split()[0]) * 1024)
         self.peak = max(self.peak, total / 2**20)

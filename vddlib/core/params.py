@@ -1,4 +1,4 @@
-"""What the parameter cell of a notebook declares, what a params file gives, and whether the two fit."""
+"""What the parameter cell of a notebook declares, what a params file sets, and whether the two fit."""
 
 import ast
 import difflib
@@ -13,7 +13,7 @@ from vddlib.core.errors import VddError
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameter cell: its name, its type as written (or that of its default; '' for any), its default."""
+    """One line of a parameter cell: name, type as written (or that of the default; '' for any), and default, as text."""
 
     name: str
     kind: str
@@ -33,10 +33,10 @@ def declared_parameters(source: str) -> dict[str, Parameter]:
 
 
 def _kind_of(default: ast.expr) -> str:
-    """The type that a default shows: `[1, 2]` is list[int]; '' where it shows none, as None does."""
+    """The type of a default: that of `[1, 2]` is list[int]; '' where it tells none, as None does."""
     try:
         value = ast.literal_eval(default)
-    except ValueError:
+    except ValueError:  # an expression, not a literal
         return ""
     if isinstance(value, list):
         kinds = {type(item).__name__ for item in value}
@@ -84,7 +84,10 @@ def read_params(path: Path) -> dict:
 
 
 def params_of_file(notebook: Path, params: Path) -> dict:
-    """What a params file gives its notebook, names and types checked; its hash is `provenance.params_sha256` of it."""
+    """The parameters that a params file sets, names and types checked against its notebook.
+
+    `provenance.params_sha256` of them is what records carry.
+    """
     return check_params(read_params(params), notebook_parameters(notebook), params, notebook)[0]
 
 
@@ -92,7 +95,7 @@ _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def _coerced(value, kind: ast.expr):
-    """`value` as `kind` asks for it; TypeError where it does not fit. An annotation we do not know takes anything."""
+    """`value` converted to the annotation `kind`; TypeError where it does not fit. An unknown annotation accepts anything."""
     if isinstance(value, str) and _EXPONENT.fullmatch(value) and ast.unparse(kind) in ("int", "float"):
         value = float(value)  # YAML 1.1 reads 1e-4, without a dot, as text
     match kind:
@@ -104,7 +107,7 @@ def _coerced(value, kind: ast.expr):
         case ast.Constant(value=None):
             fits = value is None
         case ast.Name(id="float"):
-            fits = isinstance(value, int | float) and not isinstance(value, bool)
+            fits = isinstance(value, int | float) and not isinstance(value, bool)  # bool is a subclass of int
             value = float(value) if fits else value
         case ast.Name(id="int"):
             fits = (isinstance(value, int) and not isinstance(value, bool)) or (
@@ -115,7 +118,7 @@ def _coerced(value, kind: ast.expr):
             fits = isinstance(value, bool)
         case ast.Name(id="str"):
             fits = isinstance(value, str)
-        case ast.Name(id="list" | "tuple") | ast.Subscript(value=ast.Name(id="tuple")):
+        case ast.Name(id="list" | "tuple") | ast.Subscript(value=ast.Name(id="tuple")):  # YAML has no tuples
             fits = isinstance(value, list)
         case ast.Name(id="dict"):
             fits = isinstance(value, dict)
@@ -133,9 +136,10 @@ def _coerced(value, kind: ast.expr):
 
 
 def check_params(values: Mapping, declared: Mapping[str, Parameter], params, notebook) -> tuple[dict, list[str]]:
-    """Values that fit the notebook's parameters, and a line for each that had to be turned into a number.
+    """The values, converted to the notebook's parameters, and a line for each text that was read as a number.
 
-    Refused, all at once and by name: an unknown parameter (papermill would only warn), a value of the wrong type.
+    Raises VddError, which names all mistakes at once: unknown parameters (papermill would only warn) and values of the
+    wrong type.
     """
     fitted, notes, wrong = {}, [], []
     for name, value in values.items():

@@ -1,7 +1,7 @@
 """Where a number comes from: the code, the locked environment, the parameters and the machine behind it.
 
-Small pure functions; each answers with an empty string where the thing does not exist (no git, no lock file), so that a
-record can always be written.
+Each function returns an empty string where there is nothing to report (no git, no lock file), so that a record can always
+be written.
 """
 
 import platform
@@ -16,10 +16,13 @@ PACKAGES = ("torch", "papermill", "decord")
 
 
 def project_root(start: Path | None = None) -> Path:
-    """The nearest folder that holds pyproject.toml and Snakefile: above `start`, above the working folder, above us."""
+    """The nearest folder with pyproject.toml and Snakefile, at or above `start`, else the working folder, else this file.
+
+    The working folder itself where there is none (an installed package outside any project).
+    """
     places = [*([Path(start)] if start else []), Path.cwd(), Path(__file__)]
     for place in places:
-        place = place.resolve()
+        place = place.resolve()  # links into the project count as being inside it
         for folder in (place, *place.parents):
             if (folder / "pyproject.toml").is_file() and (folder / "Snakefile").is_file():
                 return folder
@@ -40,7 +43,7 @@ def commit() -> str:
 
 
 def dirty() -> bool:
-    """Whether tracked files differ from the commit. figures/ does not count: it is what the runs themselves write."""
+    """Whether tracked files differ from the commit. figures/ does not count, since the runs themselves write there."""
     return bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)figures"))
 
 
@@ -50,12 +53,12 @@ def lock_sha256() -> str:
 
 
 def params_sha256(params: Mapping) -> str:
-    """SHA-256 of parameters: the order of keys does not matter, the values and their types do."""
+    """SHA-256 of parameters; the order of keys does not matter, the values and their types do."""
     return digest(dict(params))
 
 
 def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
+    info = Path("/proc/cpuinfo")  # on Linux, where platform.processor() is often empty
     if info.is_file():
         for line in info.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
@@ -64,7 +67,7 @@ def _cpu_name() -> str:
 
 
 def device_name(device="cpu") -> str:
-    """What computes, in words: the GPU's name for a CUDA device, the processor's for the CPU, else as it is called."""
+    """The device in words: the GPU's name for a CUDA device, the processor's for the CPU, else the device's own name."""
     kind = str(device).partition(":")[0]
     if kind == "cuda":
         import torch
@@ -89,7 +92,7 @@ def _has(package: str) -> bool:
 
 
 def collect(params: Mapping, device=None) -> dict:
-    """Everything above in one mapping, ready for JSON. `device` is named only if given."""
+    """All of the above in one mapping, ready for JSON; with a device only where `device` is given."""
     named = {"device": device_name(device)} if device is not None else {}
     return {
         "params_sha256": params_sha256(params),

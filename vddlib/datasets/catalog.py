@@ -1,4 +1,4 @@
-"""What each dataset is: classes, splits, clip geometry, where it lies under ``$VDD_DATA``, and how a user gets it."""
+"""What each dataset is: classes, splits, clip geometry, its folder under ``$VDD_DATA``, and how to get it."""
 
 import hashlib
 import os
@@ -13,6 +13,7 @@ from vddlib.datasets import layouts
 from vddlib.datasets.geometry import HEAVY, LIGHT, Geometry
 from vddlib.datasets.layouts import Entry, Listing
 
+# VDSD's MiniUCF; the paper calls them the 50 most common classes of UCF101, which they are not.
 MINIUCF = tuple(
     """
     ApplyEyeMakeup BalanceBeam BandMarching BaseballPitch Basketball BasketballDunk Biking Billiards BlowingCandles
@@ -23,6 +24,7 @@ MINIUCF = tuple(
     VolleyballSpiking WritingOnBoard
     """.split()
 )
+# Classes told apart by body motion: on many others a student of single frames does almost as well as one of clips.
 UCF10 = tuple(
     """
     BodyWeightSquats HandstandPushups HandstandWalking JumpRope JumpingJack Lunges PullUps PushUps TrampolineJumping
@@ -33,8 +35,12 @@ UCF10 = tuple(
 
 @dataclass(frozen=True)
 class Spec:
-    """One catalogue entry. `counts` are the published (train, test) sizes; `folders` are tried under ``$VDD_DATA``;
-    `mirrors`: whether a clip flipped left to right keeps its label."""
+    """One catalogue entry.
+
+    `counts` are the published (train, test) numbers of videos; `folders` are tried in turn under ``$VDD_DATA``; `get`
+    tells how to get it; `mirrors`: whether a clip flipped left to right keeps its label. `absent_allowed`: whether listed
+    videos may be missing.
+    """
 
     name: str
     about: str
@@ -131,7 +137,7 @@ CATALOG: dict[str, Spec] = {
             (234619, 19760),
             Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="middle", sampled_fps=2.0),
             _GET_K400,
-            absent_allowed=True,
+            absent_allowed=True,  # videos leave YouTube, so that no two copies of it are the same
         ),
         Spec(
             "ssv2",
@@ -174,6 +180,7 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over split, label, name and size in bytes of every video."""
+        # Sizes stand for contents: hashing all of Kinetics-400 would take hours before every run.
         state = hashlib.sha256()
         for part, entries in (("train", self.train), ("test", self.test)):
             for entry in entries:
@@ -182,7 +189,7 @@ class Dataset:
 
 
 def data_root() -> Path:
-    """``$VDD_DATA``. Raises VddError where it is not set or not a folder."""
+    """The folder ``$VDD_DATA``. Raises VddError where it is not set or not a folder."""
     value = os.environ.get("VDD_DATA", "")
     if not value:
         raise VddError(
@@ -194,17 +201,17 @@ def data_root() -> Path:
 
 
 def spec(name: str) -> Spec:
-    """The catalogue entry `name`. Raises VddError with the nearest name where there is none."""
+    """The catalogue entry `name`. Raises VddError, which suggests the closest name, where there is none."""
     if name in CATALOG:
         return CATALOG[name]
     raise unknown("dataset", name, CATALOG, ", or the path of a folder")
 
 
 def read(name: str, *, absent_allowed: bool = False) -> Dataset:
-    """The dataset `name` of the catalogue, or the folder at that path (UCF layout, or class folders alone).
+    """The dataset `name` of the catalogue, or the folder at that path (UCF's layout, or class folders alone).
 
-    Raises VddError where it is unknown, not there, or where its lists name videos that are absent (unless
-    `absent_allowed`, for whoever wants to list them).
+    Raises VddError where it is unknown or not found, or where its lists name videos that are absent (unless
+    `absent_allowed`, as for `vdd check`, which reports them).
     """
     if name == "motions":
         return _dataset(CATALOG[name], _motions())
@@ -229,7 +236,7 @@ def locate(entry: Spec) -> Path:
     root = data_root()
     problems = []
     for name in entry.folders:
-        if (root / name).is_dir():
+        if (root / name).is_dir():  # the folder may be another dataset's: only reading it tells
             try:
                 listing = entry.read(root / name)
                 if listing.train or listing.test:
@@ -245,7 +252,7 @@ def _dataset(entry: Spec, root: Path, absent_allowed: bool = False) -> Dataset:
     if listing.absent and not (entry.absent_allowed or absent_allowed):
         raise VddError(
             f"{entry.name}: the split lists name {len(listing.absent)} videos that are not under {root}, first "
-            f"{listing.absent[0]}; copy them there, or list only what you have"
+            f"{listing.absent[0]}; copy them there, or remove them from the lists"
         )
     return Dataset(entry.name, root, listing.classes, listing.train, listing.test, listing.absent, entry)
 

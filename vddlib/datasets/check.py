@@ -1,4 +1,4 @@
-"""`vdd check`: is a dataset whole? Counts, every video opened, seeking compared with decoding in order, duplicates."""
+"""`vdd check`: is a dataset complete and readable? Counts, every video opened, exactness of seeking, duplicates."""
 
 import hashlib
 from collections import defaultdict
@@ -15,9 +15,11 @@ from vddlib.datasets.video import crash_reason
 
 @dataclass
 class Findings:
-    """What a check found; names are ``CLASS/stem``. `sound` where nothing but notes remains.
+    """What a check found; videos are named ``CLASS/stem``.
 
-    `duplicates` are entries with the same bytes, be it one file listed twice; `across` are those in train and test.
+    `duplicates` are entries with the same bytes, including one file that is listed twice; `across` are those found in both
+    train and test; `frames` are the fewest, the median and the most frames of a video. What does not make the dataset
+    unsound (short videos, duplicates, inexact seeking) is only reported.
     """
 
     counts: tuple[int, int] = (0, 0)
@@ -37,7 +39,7 @@ class Findings:
         return not self.unreadable and not self.absent and self.expected in (None, self.counts)
 
     def lines(self) -> list[str]:
-        """The findings as a person reads them, one matter per line."""
+        """The findings as text, one per line."""
         told = "" if self.expected is None else f", published {self.expected[0]} / {self.expected[1]}"
         same = (
             ""
@@ -63,7 +65,7 @@ class Findings:
 
 
 def _examine(path: Path) -> tuple[int, bool, str, str]:
-    """(frames, whether seeking is exact, why unreadable or '', sha256 of the file)."""
+    """(frames, whether seeking is exact, why it cannot be read or '', sha256 of the file)."""
     try:
         with Path(path).open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
@@ -77,11 +79,11 @@ def _examine(path: Path) -> tuple[int, bool, str, str]:
 
 
 def check(dataset: Dataset, workers: int | None = None) -> Findings:
-    """Open every video of `dataset` in parallel processes, with progress, and say what is wrong with them."""
+    """Open every video of `dataset` in parallel processes, with progress, and report what is wrong with them."""
     entries = [("train", e) for e in dataset.train] + [("test", e) for e in dataset.test]
     found = Findings((len(dataset.train), len(dataset.test)), dataset.spec.counts if dataset.spec else None)
     found.absent = list(dataset.absent)
-    paths = sorted({entry.path for _, entry in entries})
+    paths = sorted({entry.path for _, entry in entries})  # a file that is listed twice is opened once
     what = f"{dataset.name}: checking"
     examined = dict(
         run_each(paths, _examine, what, workers, crashed=lambda path, why: (0, False, crash_reason(path, why), ""))

@@ -1,4 +1,4 @@
-"""Clips: what students see of a dataset. The clip drawn for an epoch is a function of (seed, epoch, index)."""
+"""Clips of a dataset, as students see them. The clip drawn for an epoch is a function of (seed, epoch, index)."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Clips(torch.utils.data.Dataset):
         self.classes, self.geometry = dataset.classes, geometry
         self.mirrors = dataset.spec.mirrors if dataset.spec else True
         self.mean, self.std = torch.zeros(3), torch.ones(3)
-        self._still, self._whole = False, True
+        self._still, self._whole = False, True  # _whole: all classes, in their own order
         self._store, self._rows, self._entries = store, rows, getattr(dataset, part)
         self._index = np.array([i for i, row in enumerate(rows) if not row.broken], np.int64)
         self.labels = torch.tensor([self._entries[i].label for i in self._index], dtype=torch.int64)
@@ -75,6 +75,7 @@ class Clips(torch.utils.data.Dataset):
     def draw(self, i: int, *, epoch: int = 0, seed: int = 0) -> tuple[int, bool]:
         """(first frame, whether to flip) of the clip of video `i` in `epoch`: always the same for the same arguments."""
         place = int(self._index[i])
+        # By the place in the whole split, so that a video keeps its draws in every subset.
         rng = np.random.default_rng([seed, 0 if self.part == "train" else 1, epoch, place])
         start = int(rng.integers(self.geometry.starts(self._rows[place].frames)))
         return start, bool(rng.random() < 0.5) and self.mirrors
@@ -89,7 +90,7 @@ class Clips(torch.utils.data.Dataset):
         return self.geometry.square(video.decode(path, self.geometry.indices(row.frames, start, row.fps)))
 
     def middle(self, i: int) -> np.ndarray:
-        """``uint8 [T, size, size, 3]``: the clip from the middle of video `i`, for tests that draw nothing."""
+        """``uint8 [T, size, size, 3]``: the clip from the middle of video `i`, for tests without random draws."""
         return self.clip(i, start=self.geometry.starts(self._rows[self._index[i]].frames) // 2)
 
     def frames(self, indices: Sequence[int], *, epoch: int | None = 0, seed: int = 0, flip: bool = False) -> np.ndarray:
@@ -122,7 +123,7 @@ class Clips(torch.utils.data.Dataset):
         return torch.nonzero(self.labels == label).flatten()
 
     def __getstate__(self) -> dict:
-        """For other processes: the store goes by its folder, not by its pixels."""
+        """For other processes: the folder of the store is pickled, not its gigabytes of pixels."""
         state = dict(self.__dict__)
         if self._store is not None:
             state["_store"] = Path(self._store.pixels.filename).parent
@@ -151,13 +152,13 @@ class Clips(torch.utils.data.Dataset):
         return part
 
     def still(self) -> "Clips":
-        """The same clips with their first frame repeated along time: all that a model without motion can see."""
+        """The same clips with their first frame repeated along time: what can be seen without motion."""
         part = self._copy()
         part._still = True
         return part
 
     def only(self, classes: Sequence[str]) -> "Clips":
-        """The clips of these classes, labelled in the order given. Raises VddError for a class that is not there."""
+        """The clips of these classes, labelled in the given order. Raises VddError for a class that the dataset lacks."""
         if unknown := [name for name in classes if name not in self.classes]:
             raise VddError(f"{self.dataset} has no class {unknown[0]!r}; it has {', '.join(self.classes)}")
         old = [self.classes.index(name) for name in classes]
@@ -176,7 +177,7 @@ class Clips(torch.utils.data.Dataset):
         for label in range(len(self.classes)):
             members = self.of_class(label).numpy()
             groups = np.array([source_of(self.name(i)) for i in members])
-            for group in rng.permutation(np.unique(groups)):
+            for group in rng.permutation(np.unique(groups)):  # whole sources, until the share is reached
                 if held[members].sum() >= share * len(members):
                     break
                 held[members[groups == group]] = True
@@ -186,7 +187,7 @@ class Clips(torch.utils.data.Dataset):
         """What determines these clips, for cache keys and records."""
         state = {"dataset": self.fingerprint, "part": self.part, "geometry": self.geometry.model_dump()}
         state["videos"] = files.digest(self._index.tolist())
-        if not self._whole:
+        if not self._whole:  # other classes or another order: labels mean something else
             state["classes"] = self.classes
         return state | ({"still": True} if self._still else {})
 
@@ -194,7 +195,7 @@ class Clips(torch.utils.data.Dataset):
 def standardise(frames: np.ndarray | Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """``uint8 [..., T, H, W, 3]`` -> ``float32 [..., 3, T, H, W]``, minus `mean` over `std` per channel."""
     x = torch.as_tensor(np.ascontiguousarray(frames) if isinstance(frames, np.ndarray) else frames)
-    x = x.to(torch.float32, copy=True)  # then in place: the temporaries of a large batch cost more than its sums
+    x = x.to(torch.float32, copy=True)  # in place from here: to allocate temporaries takes longer than to compute
     return x.div_(255).sub_(mean.to(x.device)).div_(std.to(x.device)).movedim(-1, -4)
 
 
@@ -210,7 +211,7 @@ def load(
     """Train and test clips of a dataset (a catalogue name or a folder), under its own geometry unless one is given.
 
     With `store` the frames are decoded once into a memory-mapped cache; without, every clip is decoded when drawn.
-    Raises VddError (one line) for whatever is missing or broken.
+    Raises VddError (one line) where anything is missing or broken.
     """
     dataset = read(name)
     geometry = geometry or (dataset.spec.clip if dataset.spec else Geometry())
@@ -229,7 +230,7 @@ def load(
     missing = sorted(set(range(len(train.classes))) - set(train.labels.tolist()))
     if missing:
         raise VddError(f"{dataset.name}: the class {train.classes[missing[0]]} has no train video")
-    train.mean, train.std = test.mean, test.std = statistics(train)
+    train.mean, train.std = test.mean, test.std = statistics(train)  # of train alone: nothing of the test set leaks
     return train, test
 
 

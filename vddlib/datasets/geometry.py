@@ -36,7 +36,7 @@ class Geometry(BaseModel):
         return n - (self.frames - 1) * self.step(n) if self.sampling == "stride" else 1
 
     def indices(self, n: int, start: int, fps: float = 25.0) -> np.ndarray:
-        """The frames ``int64 [T]`` of the clip that begins at `start` (ignored unless sampling is 'stride')."""
+        """The frames ``int64 [T]`` of the clip that begins at `start` (used by 'stride' only), of a video of `n` at `fps`."""
         if self.sampling == "stride":
             return start + self.step(n) * np.arange(self.frames)
         if self.sampling == "even":
@@ -54,6 +54,7 @@ class Geometry(BaseModel):
 
         width, height = self.resize
         top, left = (height - self.size) // 2, (width - self.size) // 2
+        # Areas are averaged where a frame shrinks: interpolating between few pixels would alias.
         shrink = frames.shape[1] * frames.shape[2] > width * height
         how = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
         scaled = np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames])
@@ -69,6 +70,9 @@ HEAVY = Geometry(frames=8, size=64, stride=8, resize=(64, 64))
 
 
 def geometry(frames: int, size: int, stride: int = 4, sampling: str = "stride") -> Geometry:
-    """The field's geometry at any size: 112 is the light track's 160x120 and centre crop; others are squashed whole."""
+    """The field's geometry at any size: 112 is the light track's (160x120, then a centre crop); others scale whole frames.
+
+    Frames of other sizes become squares without a crop, so that their sides are not to scale.
+    """
     resize = (160, 120) if size == 112 else (size, size)
     return Geometry(frames=frames, size=size, stride=stride, resize=resize, sampling=sampling)

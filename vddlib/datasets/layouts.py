@@ -15,7 +15,7 @@ from vddlib.datasets.video import EXTENSIONS
 
 @dataclass(frozen=True)
 class Entry:
-    """One labelled video: where it lies, its class index, and its name (``CLASS/stem``, the same on every machine)."""
+    """One labelled video: its path, its class index, and its name (``CLASS/stem``, the same on every machine)."""
 
     path: Path
     label: int
@@ -24,7 +24,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a layout says: class names, train and test entries, and the names of listed videos that are not there."""
+    """What a layout holds: class names, train and test entries, and the names of listed videos that do not exist."""
 
     classes: tuple[str, ...]
     train: tuple[Entry, ...]
@@ -37,10 +37,10 @@ HMDB_TAIL = re.compile(r"_[hulf]_[nc]m_np\d+_(fr|ba|le|ri)_(bad|med|goo)_\d+$")
 
 
 def source_of(name: str) -> str:
-    """The source video a clip was cut from, as far as its name (``CLASS/stem``, or a stem) says; else the name itself.
+    """The source video that a clip was cut from, if its name (``CLASS/stem``, or a stem) tells it; else the name itself.
 
-    UCF101 says it up to ``_gNN_``; HMDB51's ``SOURCE_CLASS_PROPERTIES_NUMBER`` is cut before the properties. The class
-    stays in it: two classes never share a source.
+    UCF101's names tell it up to ``_gNN_``; HMDB51's ``SOURCE_CLASS_PROPERTIES_NUMBER`` is cut before the properties. The
+    class stays part of it, so that two classes never share a source.
     """
     if tail := HMDB_TAIL.search(name):
         return name[: tail.start()]
@@ -79,7 +79,7 @@ UCF_LISTS = ("ucfTrainTestlist", "UCF101TrainTestSplits-RecognitionTask/ucfTrain
 def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1) -> Listing:
     """Class folders of videos, and ``classInd.txt``, ``trainlist01.txt``, ``testlist01.txt``.
 
-    The lists name files with the extension of the original; files are found by stem, whatever they were re-encoded to.
+    The lists name files with their original extension; files are found by stem, since many copies are re-encoded.
     `classes` restricts to those classes, in that order. Raises VddError where a list is missing or malformed.
     """
     lists = next((root / f for f in UCF_LISTS if (root / f / f"trainlist{split:02d}.txt").is_file()), None)
@@ -149,8 +149,8 @@ HMDB_LISTS = ("testTrainMulti_7030_splits", "test_train_splits/testTrainMulti_70
 def hmdb(root: Path, *, split: int = 1, leftovers_in_train: bool = False) -> Listing:
     """Class folders, and ``CLASS_test_split1.txt`` files whose lines end in 1 (train), 2 (test) or 0 (unused).
 
-    `leftovers_in_train` puts the unused clips into train, as the CSV that the field uses does (5236/1530): many of them
-    come from the very videos that test clips were cut from. Raises VddError where a list is missing or malformed.
+    `leftovers_in_train` puts the unused clips into train, as the CSV that the field uses does (5236/1530); many of them
+    were cut from the same source videos as test clips. Raises VddError where a list is missing or malformed.
     """
     pattern = f"*_test_split{split}.txt"
     lists = next((root / f for f in HMDB_LISTS if any((root / f).glob(pattern))), None)
@@ -182,8 +182,8 @@ def hmdb(root: Path, *, split: int = 1, leftovers_in_train: bool = False) -> Lis
 def kinetics(root: Path) -> Listing:
     """``train.csv`` and ``val.csv`` (label, youtube_id, time_start, time_end) beside ``train/`` and ``val/``.
 
-    Videos are ``ID_SSSSSS_EEEEEE.mp4``, in class folders (spaces or underscores) or flat. Many copies lack videos that
-    left the web: those are `absent`. Raises VddError where a csv is missing or malformed.
+    Videos are ``ID_SSSSSS_EEEEEE.mp4``, in class folders (spaces or underscores) or in one folder. Many copies lack videos
+    that are no longer online: those are `absent`. Raises VddError where a csv is missing or malformed.
     """
     tables = {part: _kinetics_rows(root, part) for part in ("train", "val")}
     classes = tuple(sorted({label for label, _, _ in tables["train"]}))
@@ -208,7 +208,7 @@ def kinetics(root: Path) -> Listing:
 
 
 def _kinetics_rows(root: Path, part: str) -> list[tuple[str, str, str]]:
-    """(label, youtube_id, stem of the file) of every row."""
+    """(label, youtube_id, stem of the video file) of every row."""
     places = [root / f"{part}.csv", root / "annotations" / f"{part}.csv"]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
@@ -245,13 +245,13 @@ SSV2_VIDEOS = ("20bn-something-something-v2", "videos", ".")
 def ssv2(root: Path) -> Listing:
     """``labels.json``, ``train.json``, ``validation.json`` (in the root or ``labels/``) beside ``ID.webm`` files.
 
-    A clip's class is its template with the brackets taken off. Raises VddError where a file is missing or malformed.
+    A clip's class is its template without the brackets. Raises VddError where a file is missing or malformed.
     """
     path, labels = _ssv2_json(root, "labels", dict)
     try:
         label_of = {name: int(index) for name, index in labels.items()}
     except (TypeError, ValueError):
-        raise VddError(f"{path}: expected the number of each template") from None
+        raise VddError(f"{path}: expected a number for each template") from None
     classes = tuple(sorted(label_of, key=label_of.__getitem__))
     folder = first_folder(root, tuple(f for f in SSV2_VIDEOS if videos_in(root / f))) or root
     files, absent = videos_in(folder), []
@@ -262,7 +262,7 @@ def ssv2(root: Path) -> Listing:
         for number, item in enumerate(items, 1):
             for key in ("id", "template"):
                 if not isinstance(item, dict) or not isinstance(item.get(key), str):
-                    raise VddError(f"{path}, item {number}: has no {key!r} that is a text")
+                    raise VddError(f"{path}, item {number}: needs a text {key!r}")
             name = item["template"].replace("[", "").replace("]", "")
             if name not in label_of:
                 raise VddError(f"{path}, item {number}: labels.json does not list the template {name!r}")
@@ -277,7 +277,7 @@ def ssv2(root: Path) -> Listing:
 
 
 def _ssv2_json(root: Path, part: str, kind: type[dict] | type[list]):
-    """(path, what it holds, a `kind`) of one of the annotation files."""
+    """(path, content) of one of the annotation files; the content is of the type `kind`."""
     names = [f"{part}.json", f"labels/{part}.json", f"something-something-v2-{part}.json"]
     path = next((root / name for name in names if (root / name).is_file()), None)
     if path is None:

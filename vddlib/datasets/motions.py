@@ -2,12 +2,13 @@
 
 Every video shows one bright sprite before a dim, cluttered background, through a camera that is never quite still.
 Four *dynamic* classes differ only in how the sprite moves (Rise, Fall, Grow, Shrink), four *static* ones only in its
-silhouette (Ring, Cross, Columns, Rows) while they move as the dynamic ones do. A method that forgets time loses half.
+silhouette (Ring, Cross, Columns, Rows) while they move as the dynamic ones do. A method that ignores time cannot tell
+half of the classes apart.
 
 Why one frame of a dynamic video says nothing: in *every* frame of *every* dynamic class, height and size are uniform on
 [0, 1] and independent. The one that moves is a sawtooth with a uniformly random phase, so uniform at any instant; the
-other is drawn uniformly once. All else (shape, colours, background, camera, length) follows the same distributions
-whatever the class. And up, down, larger and smaller are the same in a mirror, so flips while training keep labels true.
+other is drawn uniformly once. Everything else (shape, colours, background, camera, length) follows the same distributions
+in every class. Up, down, larger and smaller are the same in a mirror, so flips in training keep the labels right.
 
 >>> frames, boxes = render_clip("Rise", seed=0)  # uint8 [T, 120, 160, 3], float32 [T, 4]
 """
@@ -35,7 +36,7 @@ HEIGHT, WIDTH, FPS = 120, 160, 25.0
 MIN_FRAMES, MAX_FRAMES = 24, 96
 PERIOD = (30.0, 50.0)  # frames per sawtooth: 8 frames at stride 4 (29 frames) see over half of it
 RADIUS = (14.0, 40.0)  # of the sprite, in pixels
-VERSION = 1  # of the pixels: to be raised by any change that alters them
+VERSION = 1  # raise it with any change that alters a pixel
 
 _SUPER = 2  # scenes are painted twice as large and averaged down: smooth edges, motion finer than a pixel
 _CANVAS, _UNIT = 200, 80  # side of a sprite's canvas, and how many of its pixels are the sprite's radius
@@ -52,8 +53,9 @@ class Clip(NamedTuple):
 
 
 def trajectory(motion: str, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Where the sprite is and how large, float64 [frames, 3]: x, height, size, from 0 to 1 (height 1 is the top; x
-    sways by up to 0.08). `motion` is one of DYNAMIC, and has no part in what is drawn from `rng`."""
+    """Place and size of the sprite, float64 [frames, 3]: x, height, size, from 0 to 1 (height 1 is the top; x sways by up
+    to 0.08). `motion` is one of DYNAMIC; what is drawn from `rng` does not depend on it.
+    """
     phase = (rng.random() + np.arange(frames) / rng.uniform(*PERIOD)) % 1
     x, height, size = (np.full(frames, value) for value in rng.random(3))
     x += rng.uniform(0, 0.08) * np.sin(2 * np.pi * (rng.random() + np.arange(frames) / rng.uniform(40, 80)))
@@ -167,9 +169,9 @@ def _stamp(frame: np.ndarray, sprite: np.ndarray, matrix: np.ndarray) -> None:
 def render_clip(
     name: str, seed: int = 0, split: str = "train", index: int = 0, *, only: Sequence[int] | None = None
 ) -> Clip:
-    """Paint one video: a pure function of class `name`, `seed`, `split` (train or test) and `index` within both.
+    """Paint one video: a function of the class `name`, `seed`, `split` (train or test) and the `index` in that split alone.
 
-    `only` lists the frames wanted (default: all 24 to 96). Raises VddError for an unknown class or split.
+    `only` lists the frames to paint (default: all, 24 to 96). Raises VddError for an unknown class or split.
     """
     if name not in CLASSES or split not in ("train", "test"):
         raise VddError(f"motions has no {split} videos of {name!r}; splits: train, test; classes: {', '.join(CLASSES)}")
@@ -213,12 +215,12 @@ def write(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Render `root/videos/CLASS/v_CLASS_gGG_cCC.mp4` and `root/ucfTrainTestlist/*.txt`, in the manner of UCF101.
+    """Render `root/videos/CLASS/v_CLASS_gGG_cCC.mp4` and `root/ucfTrainTestlist/*.txt`, laid out like UCF101.
 
     `train` and `test` are videos per class; the first groups are the test split. `workers` threads (default: one per
-    core) change the time, never the pixels. `progress(done, total)` follows each video. `root` appears when all is
-    complete; where it already is, with the same settings, nothing is done. Returns the absolute `root`.
-    Raises VddError where the settings make no sense, or `root` holds something else or cannot be written.
+    core) change the time, never the pixels. `progress(done, total)` is called after each video. `root` appears only when it
+    is complete; where it exists with the same settings, nothing is done. Returns the absolute `root`.
+    Raises VddError where the settings are out of range, or `root` holds something else or cannot be written.
     """
     if train < 1 or test < 1 or seed < 0:
         raise VddError(f"motions: train={train} and test={test} must be at least 1, and seed={seed} at least 0")
@@ -253,11 +255,13 @@ def _check_same(root: Path, card: dict) -> None:
     except (OSError, ValueError):
         found = None
     if found != card:
-        raise VddError(f"{root}: is there already, but not as motions with {card}; delete it or choose another folder")
+        raise VddError(
+            f"{root}: exists already and does not hold motions with {card}; delete it or choose another folder"
+        )
 
 
 def _render_all(folder: Path, card: dict, workers: int, progress: Callable[[int, int], None] | None) -> None:
-    """Every video, the three lists and the card, into a new `folder`."""
+    """Write every video, the three lists and the card into a new `folder`."""
     jobs, lists = [], {"classInd": [], "trainlist01": [], "testlist01": []}
     for label, name in enumerate(CLASSES, start=1):
         (folder / "videos" / name).mkdir(parents=True)

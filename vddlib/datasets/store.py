@@ -1,7 +1,7 @@
-"""A memory-mapped uint8 store of squared frames: decoded once, read as often as epochs ask.
+"""A memory-mapped uint8 store of square frames: decoded once, then read in every epoch.
 
 One file ``frames.u8`` holds, video after video, the frames that any clip may need (`Geometry.stored`), and
-``index.json`` says where. Building is parallel, is resumed where it stopped, and says its size before it writes.
+``index.json`` says where. It is built in parallel, resumes where it stopped, and its size is printed before it is written.
 """
 
 import json
@@ -29,7 +29,7 @@ PROBING, DECODING_ONE = 60.0, 1800.0  # seconds that one video may take before i
 
 @dataclass(frozen=True)
 class Row:
-    """Where one video lies: first stored frame, frames of the video, fps; `broken` says why it holds nothing."""
+    """One video in the store: place of its first stored frame, frames and fps of the video; `broken`: why none is stored."""
 
     offset: int
     frames: int
@@ -57,7 +57,7 @@ class Store:
 
 
 def open_store(dataset: Dataset, geometry: Geometry, workers: int | None = None) -> Store:
-    """The store of `dataset` under `geometry`, built first where it is not in the cache.
+    """The store of `dataset` under `geometry`, out of the cache or built now.
 
     Raises VddError where over 1% of the videos are broken or the disk is too small.
     """
@@ -79,7 +79,7 @@ def _probe(path: Path) -> tuple[int, float, str]:
 
 
 def probe_all(dataset: Dataset, workers: int | None = None) -> dict[Path, tuple[int, float, str]]:
-    """Path -> (frames, fps, why it is broken or '') of every video of the dataset."""
+    """By path: (frames, fps, why it is broken or '') of every video of the dataset."""
     paths = sorted({entry.path for entry in (*dataset.train, *dataset.test)})
     what = f"{dataset.name}: probing videos"
     return dict(
@@ -142,7 +142,7 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
 
 
 def refuse_many_broken(dataset: Dataset, index: dict) -> None:
-    """Name every broken video of a layout; VddError where they are over 1 %."""
+    """Print why videos of a layout are broken; raise VddError where more than 1 % of them are."""
     rows = index["train"] + index["test"]
     broken = [row["broken"] for row in rows if row["broken"]]
     for reason in broken:
@@ -154,7 +154,7 @@ def refuse_many_broken(dataset: Dataset, index: dict) -> None:
 
 
 def layout_of(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict:
-    """What probing says: a `Row`, as a dict, per train and test video, and the total of frames to be stored."""
+    """The result of probing: a `Row`, as a dict, per train and test video, and the total number of frames to store."""
     probed = probe_all(dataset, workers)
     index: dict = {"train": [], "test": [], "total": 0}
     for part in ("train", "test"):
@@ -169,7 +169,7 @@ def layout_of(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict
 
 
 def _fill(job) -> str:
-    """Decode one video into its place in the store; why it could not be, or ''."""
+    """Decode one video into its place in the store; returns why that failed, or ''."""
     _number, path, row, geometry, pixels, shape = job
     target = np.memmap(pixels, np.uint8, "r+", shape=shape)
     wanted = geometry.stored(row.frames, row.fps)

@@ -1,7 +1,7 @@
-"""The only door to pixels: probe, decode, encode, and check that seeking is exact.
+"""All reading and writing of videos: probe, decode, encode, and check whether seeking is exact.
 
-decord reads. Its seeks land on wrong frames in H.264-in-AVI, and now and then at the end of others, so frames are always
-decoded in order; `seek_is_exact` only tells. PyAV writes. Frames are ``uint8 [T, H, W, 3]`` RGB everywhere.
+decord reads. It seeks to wrong frames in H.264-in-AVI files, and sometimes near the end of others, so frames are always
+decoded in order; `seek_is_exact` only reports. PyAV writes. Frames are ``uint8 [T, H, W, 3]`` RGB everywhere.
 """
 
 import errno
@@ -22,7 +22,7 @@ EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
 
 @dataclass(frozen=True)
 class Probe:
-    """What a video says of itself: number of frames, frames per second, width and height in pixels."""
+    """Facts about a video file: number of frames, frames per second, width and height in pixels."""
 
     frames: int
     fps: float
@@ -32,7 +32,7 @@ class Probe:
 
 @lru_cache(maxsize=1)
 def _decord():
-    import decord
+    import decord  # late: it loads FFmpeg, which most commands do not need
 
     decord.logging.set_level(decord.logging.QUIET)
     return decord
@@ -46,6 +46,7 @@ def _open(path: Path):
         raise BrokenVideo(f"{path}: the file is empty; copy or download it again")
     decord = _decord()
     try:
+        # One thread: videos are read by parallel processes already.
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
         frames = len(reader)
     except Exception as error:
@@ -75,7 +76,7 @@ def probe(path: Path) -> Probe:
     """Frames, fps and size of one video. Raises BrokenVideo (one line) where it cannot be read."""
     reader = _open(path)
     announced = _container(path)[2]
-    if len(reader) < 0.9 * announced:
+    if len(reader) < 0.9 * announced:  # some slack: a header may be off by a few frames
         raise BrokenVideo(f"{path}: truncated: {len(reader)} of the {announced} frames it announces; copy it again")
     try:
         height, width = reader[0].shape[:2]
@@ -85,7 +86,7 @@ def probe(path: Path) -> Probe:
 
 
 def _container(path: Path) -> tuple[str, str, int]:
-    """(format, codec, number of frames its header promises or 0), as the container says; blank where it says nothing."""
+    """(format, codec, number of frames by the header or 0) of the container; blank where it cannot be read."""
     import av
 
     try:
@@ -97,7 +98,7 @@ def _container(path: Path) -> tuple[str, str, int]:
 
 
 def stream(path: Path) -> Iterator[np.ndarray]:
-    """Every frame from the first to the last, decoded in order: the reference that seeking is checked against.
+    """Every frame from the first to the last, decoded in order.
 
     Raises BrokenVideo where a frame announced by the file cannot be decoded.
     """
@@ -114,8 +115,8 @@ def stream(path: Path) -> Iterator[np.ndarray]:
 def decode(path: Path, indices: Sequence[int]) -> np.ndarray:
     """The frames at `indices` (any order, repeats allowed) as ``uint8 [len(indices), H, W, 3]``.
 
-    Decoded in order up to the last index and never by seeking, which is right for every container. Raises BrokenVideo
-    where a frame is not there.
+    Decoded in order up to the last index and never by seeking, so that it is right for every container. Raises
+    BrokenVideo where a frame does not exist.
     """
     wanted = sorted(set(int(i) for i in indices))
     if not wanted:
@@ -147,11 +148,11 @@ def crash_reason(path: Path, why: str) -> str:
 
 
 def seek_is_exact(path: Path, samples: int = 16) -> bool:
-    """Whether random access gives the very frames that decoding in order gives, at `samples` places, jumping about.
+    """Whether random access gives the same frames as decoding in order, at `samples` places visited back and forth.
 
-    H.264 in AVI, whose wrong seeks a sample can miss, is never taken for exact, though it is still read to its end. The
-    very last frame is left out: asked for it first, decord now and then gives the one before (5 times in 40 on an XVID).
-    Raises BrokenVideo where the video cannot be decoded to its end.
+    H.264 in AVI, whose wrong seeks a sample can miss, never counts as exact, though it is still read to its end. The last
+    frame is left out: asked for it first, decord sometimes gives the one before (5 times in 40 on an XVID file). Raises
+    BrokenVideo where the video cannot be decoded to its end.
     """
     reader = _open(path)
     places = np.unique(np.linspace(0, max(0, len(reader) - 2), samples).round().astype(int))
@@ -183,7 +184,7 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
         track = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         track.height, track.width, track.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         track.thread_count = 1
-        # No B-frames, no macroblock tree: x264's lookahead for both made other bytes of the same frames from run to run.
+        # No B-frames, no macroblock tree: x264's lookahead for both gave other bytes for the same frames in every run.
         track.options = {
             "crf": str(quality),
             "preset": "medium",
@@ -204,7 +205,8 @@ def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> byte
 def stream_bytes(source: bytes | Path) -> int:
     """Bytes of the video stream of a file (a path, or its bytes): its packets, without the container around them.
 
-    At small sizes a container outweighs its stream: that of a blank 8-frame clip takes about 1.6 kB. Raises BrokenVideo.
+    At small sizes the container is larger than the stream: around a blank clip of 8 frames it takes about 1.6 kB. Raises
+    BrokenVideo where the file cannot be read.
     """
     import av
 
@@ -227,6 +229,6 @@ def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -
     except OSError as error:
         partial.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
-            raise VddError(f"{path}: the disk is full; free some space and run again, it goes on from here") from None
+            raise VddError(f"{path}: the disk is full; free some space and run again; the run resumes here") from None
         raise
     return path

@@ -1,4 +1,4 @@
-"""Evaluation: a set, a protocol and real test clips become numbers."""
+"""Evaluation: students learn from a set under a protocol, and are measured on real test clips."""
 
 from vddlib.evaluation.evaluate import Report, evaluate, evaluate_each, held_out, teacher_of
 from vddlib.evaluation.metrics import metrics, predict

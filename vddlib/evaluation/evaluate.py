@@ -1,4 +1,4 @@
-"""The one procedure that turns a distilled set into numbers on the real test clips."""
+"""How every distilled set is measured: students are trained on it and tested on the real test clips."""
 
 import math
 import operator
@@ -26,7 +26,8 @@ from vddlib.training.networks import Network, TrainedNetwork, train_network, tra
 class Report:
     """Per-seed numbers of one set under one protocol.
 
-    `rows` are records (see vddlib.results), `logits` ``float32 [M, C]`` their last pass, `students` the networks.
+    `rows` are records (see vddlib.results), one per seed; `logits` ``float32 [M, C]`` are those of the last pass over the test
+    clips, whose `labels` are ``int64 [M]``; `students` are the trained networks.
     """
 
     rows: list[dict]
@@ -52,7 +53,7 @@ class Report:
 
 
 def teacher_of(protocol: Protocol, train: Clips, *, network: Network, recipe: Recipe, seed: int, device: str = "auto"):
-    """The teacher that `protocol` needs, `network` trained on the train split by `recipe`; None where it needs none."""
+    """The teacher of a protocol whose labels are a teacher's: `network`, trained on `train` by `recipe`; else None."""
     if protocol.labels != "teacher":
         return None
     return train_teacher(train, network, recipe, seed=seed, device=pick_device(device))
@@ -71,10 +72,10 @@ def evaluate(
 ) -> Report:
     """Students trained on `distilled` from each of `seeds`, measured once on `test` at their last epoch.
 
-    `teacher` is needed by protocols whose labels are a teacher's. `peek_every` also looks at the test set every so many
-    epochs and reports the best of those looks as ``top1_best_on_test``, never as the result. Finished students come out
-    of the cache, an interrupted one is resumed. Raises VddError where the set lacks the labels the protocol asks for, or
-    its classes are not the test set's in the same order.
+    `teacher` is needed by protocols whose labels are a teacher's. With `peek_every` the student is also tested every so many
+    epochs, and the best of these accuracies is reported as ``top1_best_on_test``, never as the result. Finished students
+    come out of the cache; an interrupted one is resumed. Raises VddError where the set lacks the labels that the protocol
+    needs, or its classes are not the test set's in the same order.
     """
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     place = pick_device(device)
@@ -96,6 +97,7 @@ def evaluate(
         numbers, last = _look(student.model, test, chosen, place)
         row = _row(distilled, test, chosen, network, teacher, seed, student, numbers)
         if student.looks:
+            # What much of the literature reports; the name says that the test set chose it.
             row["top1_best_on_test"] = max(note["top1"] for note in student.looks)
         if student.log.diverged_at:
             row["diverged_at"] = student.log.diverged_at
@@ -109,7 +111,7 @@ def evaluate(
 
 
 def evaluate_each(sets: Mapping[int, DistilledSet], test: Clips, protocol: Protocol | str, **options) -> Report:
-    """One student per seed, each on the set that was distilled with that seed; `options` as in `evaluate`."""
+    """One student per seed, each trained on the set that was distilled from that seed; `options` as in `evaluate`."""
     reports = [evaluate(one, test, protocol, seeds=[seed], **options) for seed, one in sets.items()]
     return reduce(operator.add, reports)
 
@@ -124,7 +126,7 @@ def _look(model: nn.Module, test: Clips, chosen: Protocol, device: torch.device)
 
 
 def _check_classes(distilled: DistilledSet, test: Clips) -> None:
-    """Labels are places in the list of classes: in another order they would name other classes."""
+    """Labels are places in the list of classes, so in another order they would mean other classes."""
     if distilled.classes == tuple(test.classes):
         return
     method = distilled.card.get("method", "this set")
@@ -190,9 +192,9 @@ def held_out(
     lr: float,
     device: str,
 ) -> Report:
-    """What `protocol` at rate `lr` gives on a quarter of the training sources, distilled from the others.
+    """The student of `protocol` at learning rate `lr`, tested on a held-out quarter of the training sources.
 
-    This is how learning rates are chosen: the test split is not looked at.
+    The set is distilled from the other sources. This is how learning rates are chosen: the test split is not used.
     """
     rest, held = train.holdout(0.25)
     recipe = protocol.recipe.model_copy(update={"lr": lr})

@@ -16,8 +16,8 @@ def metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
     from torchmetrics.functional.classification import multiclass_accuracy, multiclass_auroc, multiclass_f1_score
 
     classes = logits.shape[1]
-    scores = logits.float().nan_to_num().softmax(1)  # a diverged student guesses
-    present = torch.unique(labels)
+    scores = logits.float().nan_to_num().softmax(1)  # nan where a student diverged: equal logits, which is guessing
+    present = torch.unique(labels)  # a class without a test clip has no ROC curve
     auc = (
         multiclass_auroc(scores, labels, classes, average="none")[present]
         if len(present) > 1
@@ -36,7 +36,10 @@ def metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
 def predict(
     model: nn.Module, test: Clips, *, epoch: int | None, device: torch.device | str = "cpu", size: int = 64
 ) -> Tensor:
-    """Logits ``float32 [M, C]`` of every test video's clip: the one drawn for `epoch` (flips too), or the middle one."""
+    """Logits ``float32 [M, C]`` of one clip per test video: that drawn for `epoch` (flips too), or for None the middle one.
+
+    `size` is the number of clips per batch.
+    """
     model = model.to(device).eval()
     parts = torch.arange(len(test)).split(size)
     return torch.cat([model(test.batch(p, epoch=epoch, seed=0, flip=True)[0].to(device)).float().cpu() for p in parts])

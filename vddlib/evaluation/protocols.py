@@ -9,7 +9,7 @@ from vddlib.training.fit import Recipe
 
 
 class Protocol(BaseModel):
-    """How students learn from a set and how they are tested; the letters are those of the literature (see PROTOCOLS)."""
+    """How students learn from a set and how they are tested. The letters of PROTOCOLS stand for practices in the literature."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,9 +29,9 @@ class Protocol(BaseModel):
     test_redraw: bool = Field(
         False, description="draw start and flip anew in each pass; else the middle clip, unflipped"
     )
-    metrics: tuple[str, ...] = Field(("top1",), description="what is published under it; records carry all four")
+    metrics: tuple[str, ...] = Field(("top1",), description="what is published under it; records hold all four")
     seeds: int = Field(3, ge=1, description="students trained, as published")
-    unstated: str = Field("", description="what the papers leave open, and what stands here instead")
+    unstated: str = Field("", description="what the papers leave open, and what is used here")
 
 
 _A = Recipe(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=500, batch_size=256, schedule="drop")
@@ -122,6 +122,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def named(name: str) -> Protocol:
+    """The protocol `name` as published. Raises VddError for an unknown one."""
     if name not in PROTOCOLS:
         raise unknown("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]

@@ -1,4 +1,4 @@
-"""What a set is like: what it tells an observer, what moves in it, what is left of it after encoding."""
+"""Properties of a set: what it tells an observer, how it moves, and what encoding leaves of it."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ def stored_bytes(distilled: DistilledSet) -> dict[str, int]:
 
 
 def entropy(p: Tensor) -> Tensor:
-    """Entropy in nats of distributions ``float32 [..., C]``; what has probability 0 adds nothing."""
+    """Entropy in nats of distributions ``float32 [..., C]``; a class of probability 0 adds nothing."""
     return -torch.xlogy(p, p).sum(-1)
 
 
@@ -37,7 +37,7 @@ def information(p: Tensor, labels: Tensor) -> dict[str, float]:
     and `surprise`, the mean loss of the labels. `information` is variability minus doubt: what a clip tells the observer.
     """
     variability, doubt = entropy(p.mean(0)).item(), entropy(p).mean().item()
-    surprise = F.nll_loss(p.clamp(min=1e-12).log(), labels).item()
+    surprise = F.nll_loss(p.clamp(min=1e-12).log(), labels).item()  # finite also where a label has probability 0
     return {"variability": variability, "doubt": doubt, "surprise": surprise, "information": variability - doubt}
 
 
@@ -56,7 +56,7 @@ def optical_flow(clips: np.ndarray) -> np.ndarray:
 
 
 def flow_pictures(flow: np.ndarray, largest: float | None = None) -> np.ndarray:
-    """Flow as colours, ``uint8 [..., 3]``: hue is the direction, saturation the speed up to `largest` pixels; white rests.
+    """Flow as colours, ``uint8 [..., 3]``: hue is the direction, saturation the speed up to `largest` pixels, white is still.
 
     flow: ``float32 [..., 2]``; `largest` is by default the flow's own 99th percentile.
     """
@@ -71,14 +71,14 @@ def flow_pictures(flow: np.ndarray, largest: float | None = None) -> np.ndarray:
 
 def difference_pictures(clips: np.ndarray) -> np.ndarray:
     """Absolute differences of neighbouring frames, ``uint8 [N, T - 1, H, W, 3]``, of ``uint8 [N, T, H, W, 3]``."""
-    return np.abs(np.diff(clips.astype(np.int16), axis=1)).astype(np.uint8)
+    return np.abs(np.diff(clips.astype(np.int16), axis=1)).astype(np.uint8)  # uint8 would wrap around below zero
 
 
 def motion(clips: np.ndarray) -> dict[str, float]:
     """Means over ``uint8 [N, T, H, W, 3]``: speed of the flow in pixels per frame, difference of neighbours in 0 to 255,
-    and how alike the flows of successive pairs are (mean cosine where both exceed half a pixel; nan where none do).
+    and smoothness, the mean cosine of the flows of successive pairs where both exceed half a pixel (nan where none do).
 
-    Noise has large differences, and flows that do not go on.
+    Noise has large differences and a smoothness near 0: its flow does not continue from frame to frame.
     """
     flow = optical_flow(clips)
     speed = np.linalg.norm(flow, axis=-1)
@@ -93,13 +93,13 @@ def motion(clips: np.ndarray) -> dict[str, float]:
 
 
 def as_encoded(distilled: DistilledSet) -> DistilledSet:
-    """The clips of a set as `bytes_video` counts them: rounded to uint8, written as H.264, and read again; labels stay.
+    """The clips of a set as `bytes_video` counts them: rounded to uint8, written as H.264 and read again; the same labels.
 
     A set that stores encoded videos is returned as it is: its students learn from the files already.
     """
     if hasattr(distilled.content, "bytes_video"):
         return distilled
-    high, wide = distilled.pixels.shape[2:4]
+    high, wide = distilled.pixels.shape[2:4]  # odd sides were padded for the encoder
     read = [decode_bytes(encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY))[:, :high, :wide] for clip in distilled.pixels]
     content = StoredClips(torch.from_numpy(np.stack(read)), distilled.content.mean, distilled.content.std)
     return DistilledSet(content, distilled.labels, distilled.classes, distilled.card, distilled.targets)

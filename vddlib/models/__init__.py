@@ -18,11 +18,11 @@ __all__ = ["C3D", "MODELS", "ConvNet", "MiniC3D", "Recurrent", "build", "count_p
 
 
 class Torchvision(nn.Module):
-    """A torchvision video network, untrained, with its last linear layer kept apart from its embedding."""
+    """A torchvision video network, untrained, whose last linear layer is separate from its embedding."""
 
     def __init__(self, num_classes: int, *, arch: str):
         super().__init__()
-        import torchvision.models.video as zoo
+        import torchvision.models.video as zoo  # late: it takes seconds, and most runs do not need it
 
         self.body = getattr(zoo, arch)(weights=None)
         last = "head" if hasattr(self.body, "head") else "fc"
@@ -54,7 +54,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 def build(name: str, num_classes: int, *, frames: int, size: int, seed: int = 0, **options) -> nn.Module:
     """The model `name` for clips of `frames` x `size` x `size`, initialised from `seed`.
 
-    `options` go to the class (MiniC3D: norm, depth, widths, dropout...). Raises VddError for an unknown name or option,
+    `options` are passed to its class (MiniC3D: norm, depth, widths, dropout...). Raises VddError for an unknown name or option,
     or a clip too small for the network.
     """
     if name not in MODELS:
@@ -69,4 +69,5 @@ def build(name: str, num_classes: int, *, frames: int, size: int, seed: int = 0,
             model = make(num_classes, **geometry, **options)
         except (TypeError, ValueError) as error:
             raise VddError(f"model {name!r} on {frames}x{size}x{size}: {error}") from None
+    # 3D convolutions are faster in this memory layout; the values are the same.
     return model.to(memory_format=torch.channels_last_3d) if isinstance(model, MiniC3D | C3D) else model

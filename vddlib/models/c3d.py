@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class C3D(nn.Module):
     """Eight 3x3x3 convolutions, five max-pools, two hidden linear layers of `hidden` units.
 
-    Published for 16x112x112; for smaller clips a pool leaves an axis alone once it is 1. `norm="batch"` adds BatchNorm
+    Published for 16x112x112; with smaller clips a pool skips an axis that has come down to 1. `norm="batch"` adds BatchNorm
     after each convolution (the original has none). Input ``float32 [N, 3, T, H, W]``, logits ``float32 [N, C]``.
     """
 
@@ -34,6 +34,7 @@ class C3D(nn.Module):
                 layers += [nn.BatchNorm3d(out)] if norm == "batch" else []
                 layers += [nn.ReLU(inplace=True)]
                 channels = out
+            # As published, the first pool does not shorten time.
             kernel = [1 if (axis == 0 and stage == 0) else min(2, n) for axis, n in enumerate(shape)]
             layers += [nn.MaxPool3d(tuple(kernel), ceil_mode=True)]
             shape = [-(-n // k) for n, k in zip(shape, kernel, strict=True)]

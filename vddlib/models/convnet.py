@@ -1,4 +1,4 @@
-"""ConvNet, the image network of the DC line of work: Static-DC distils single frames with it."""
+"""ConvNet, the image network of the DC line of work; Static-DC distils single frames with it."""
 
 from torch import Tensor, nn
 

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class MiniC3D(nn.Module):
-    """Three blocks of (7x7 in space, 3 in time) convolutions, a 1x1x1 classifier, and the *maximum* over remaining time.
+    """Three blocks of convolutions (3 in time, 7x7 in space), a 1x1x1 classifier, and the *maximum* over the time that is left.
 
     The published network has no normalisation (``norm="none"``); methods that read BatchNorm statistics (TSGF) or
-    follow the Video-DC study use ``norm="batch"``. Fewer blocks and narrower widths serve small clips: each block
-    divides the side by 4, so 112 and 64 carry three blocks, 32 carries two.
+    follow the Video-DC study use ``norm="batch"``. Small clips need fewer blocks (each divides the side by 4: three blocks
+    fit a side of 112 or 64, two fit 32) and do with narrower ones.
 
     Input ``float32 [N, 3, T, H, W]``, standardised; output logits ``float32 [N, C]``.
     About 3.65 M parameters at 50 classes.
@@ -73,13 +73,13 @@ def _output_shape(frames: int, size: int, depth: int) -> tuple[int, int, int]:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trainable values."""
+    """Number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 @torch.no_grad()
 def layer_shapes(model: nn.Module, clip: Tensor) -> list[tuple[str, str, tuple[int, ...], int]]:
-    """(name, kind, output shape without the batch, parameters) of every leaf layer that `clip` passes, in order."""
+    """(name, kind, output shape without the batch, parameters) of every leaf layer that `clip` passes through, in order."""
     rows, hooks = [], []
     for name, module in model.named_modules():
         if not list(module.children()):
@@ -90,7 +90,7 @@ def layer_shapes(model: nn.Module, clip: Tensor) -> list[tuple[str, str, tuple[i
 
             hooks.append(module.register_forward_hook(note))
     training = model.training
-    model.eval()(clip)
+    model.eval()(clip)  # dropout and BatchNorm must not change the model that is only looked at
     model.train(training)
     for hook in hooks:
         hook.remove()

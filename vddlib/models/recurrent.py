@@ -1,4 +1,4 @@
-"""CNN+GRU and CNN+LSTM: frames one by one through a small ConvNet, then a recurrent layer (TSGF, table 4)."""
+"""CNN+GRU and CNN+LSTM: a small ConvNet on every frame, then a recurrent layer (TSGF, table 4)."""
 
 from typing import Literal
 

@@ -1,6 +1,7 @@
-"""Augmentations by name, the one door through which protocols (and methods) change training batches.
+"""Augmentations by name: how protocols (and methods) change training batches.
 
-Each maps ``(clips float32 [N, 3, T, H, W], targets, generator)`` to the same; all frames of a clip change alike.
+Each maps ``(clips float32 [N, 3, T, H, W], targets, generator)`` to changed clips and targets of the same shapes. All frames
+of a clip are changed alike, except by `image_mix`.
 """
 
 import inspect
@@ -27,14 +28,14 @@ def flip(clips: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Te
 def random_resized_crop(
     clips: Tensor, targets: Tensor, generator: torch.Generator, scale: tuple[float, float] = (0.5, 1.0)
 ) -> tuple[Tensor, Tensor]:
-    """Crop a box of `scale` of the area, sides 3:4 to 4:3, from each clip and scale it back; differentiable."""
+    """Crop a box from each clip, `scale` of its area and 3:4 to 4:3 in shape, and scale it back; differentiable."""
     n, _, t, h, w = clips.shape
     u = torch.rand(4, n, generator=generator)
     area = scale[0] + (scale[1] - scale[0]) * u[0]
     ratio = torch.exp((2 * u[1] - 1) * torch.log(torch.tensor(4 / 3)))
     width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
     centre_x, centre_y = (2 * u[2] - 1) * (1 - width), (2 * u[3] - 1) * (1 - height)
-    theta = torch.zeros(n, 2, 3)
+    theta = torch.zeros(n, 2, 3)  # an affine map per clip, through which gradients reach the clips (TSGF needs them)
     theta[:, 0, 0], theta[:, 0, 2], theta[:, 1, 1], theta[:, 1, 2] = width, centre_x, height, centre_y
     grid = F.affine_grid(theta.to(clips), [n, 3, h, w], align_corners=False)
     flat = clips.movedim(2, 1).flatten(0, 1)
@@ -43,7 +44,10 @@ def random_resized_crop(
 
 
 def _box(clips: Tensor, alpha: float, generator: torch.Generator) -> Tensor:
-    """A CutMix box, ``bool [H, W]``: its share of the frame is 1 - lambda, lambda ~ Beta(alpha, alpha), its centre uniform."""
+    """A CutMix box, ``bool [H, W]``: 1 - lambda of the frame, lambda ~ Beta(alpha, alpha), around a uniform centre.
+
+    Its part outside the frame is cut off, so that it may be smaller.
+    """
     h, w = clips.shape[-2:]
     draws = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
     side = (1 - draws.beta(alpha, alpha)) ** 0.5
@@ -53,11 +57,11 @@ def _box(clips: Tensor, alpha: float, generator: torch.Generator) -> Tensor:
 
 
 def _mix(clips: Tensor, targets: Tensor, partner: Tensor, replaced: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels where ``replaced bool [N, T, H, W]`` come from the `partner` clip, and as large a share of the label."""
+    """Clips whose pixels in ``replaced bool [N, T, H, W]`` come from the `partner` clip, and labels mixed by that share."""
     if not targets.is_floating_point():
-        raise VddError("mixing clips mixes their labels: it needs soft labels, and these are class indices")
+        raise VddError("mixing clips mixes their labels too: it needs soft labels, and these are class indices")
     partner = partner.to(clips.device)
-    share = replaced.float().mean((1, 2, 3))[:, None]
+    share = replaced.float().mean((1, 2, 3))[:, None]  # of the pixels really replaced: a box may reach over the edge
     mixed = torch.where(replaced[:, None], clips[partner], clips).contiguous(memory_format=torch.channels_last_3d)
     return mixed, (1 - share) * targets + share * targets[partner]
 
@@ -74,7 +78,7 @@ def videomix(
     """VideoMix (Yun et al., 2020): one box, the same in every frame of every clip, filled from another clip of the batch.
 
     Applied to a batch with `probability`; labels ``float32 [N, C]`` are mixed by the share of pixels really replaced.
-    `keep(clips)` tells frames that stay whole, ``bool [N, T]``.
+    `keep(clips)` returns which frames stay as they are, ``bool [N, T]``.
     """
     if torch.rand((), generator=generator) >= probability:
         return clips, targets
@@ -121,6 +125,7 @@ def image_mix(
         replaced = torch.zeros((len(clips), *clips.shape[2:]), dtype=torch.bool, device=clips.device)
         replaced[:, frame] = box
         with_frame, label = _mix(clips, targets, partner, replaced)
+        # Every frame shifts the labels by its own share of the clip.
         mixed[:, :, frame], labels = with_frame[:, :, frame], labels + label - targets
     return mixed, labels
 
@@ -128,18 +133,18 @@ def image_mix(
 AUGMENTATIONS: dict[str, Augmentation] = {
     kind.__name__: kind for kind in (flip, random_resized_crop, videomix, tsgf_videomix, image_mix)
 }
-# Named by published protocols, made by the methods they belong to; each joins AUGMENTATIONS with its method.
+# Named by published protocols and not implemented yet: each comes with the method that it belongs to.
 AWAITED = {"temporal_crop": "IDTD"}
 Named = str | tuple[str, dict]
 
 
 def where_mirroring_is(allowed: bool, names: tuple[Named, ...]) -> tuple[Named, ...]:
-    """The augmentations for a dataset: `flip` is left out where a mirrored clip is of another class (SSv2's left, right)."""
+    """The augmentations for a dataset: without `flip` where a mirrored clip is of another class (left and right in SSv2)."""
     return names if allowed else tuple(name for name in names if (name if isinstance(name, str) else name[0]) != "flip")
 
 
 def compose(names: tuple[Named, ...]) -> Augmentation | None:
-    """The named augmentations one after another, an entry being a name or (name, options); None for none.
+    """The named augmentations as one, applied in turn; an entry is a name or (name, options). None where there are none.
 
     Raises VddError for an unknown name or option.
     """
@@ -147,12 +152,12 @@ def compose(names: tuple[Named, ...]) -> Augmentation | None:
     for entry in names:
         name, options = (entry, {}) if isinstance(entry, str) else entry
         if name not in AUGMENTATIONS:
-            why = f"comes with {AWAITED[name]}, which is not here yet" if name in AWAITED else "is unknown"
-            raise VddError(f"the augmentation {name!r} {why}; here are {', '.join(AUGMENTATIONS)}")
-        taken = list(inspect.signature(AUGMENTATIONS[name]).parameters)[3:]
-        if strange := [option for option in options if option not in taken]:
+            why = f"comes with {AWAITED[name]}, which is not implemented yet" if name in AWAITED else "is unknown"
+            raise VddError(f"the augmentation {name!r} {why}; known are {', '.join(AUGMENTATIONS)}")
+        known = list(inspect.signature(AUGMENTATIONS[name]).parameters)[3:]  # after clips, targets and generator
+        if unknown := [option for option in options if option not in known]:
             raise VddError(
-                f"the augmentation {name!r} has no option {strange[0]!r}; it has {', '.join(taken) or 'none'}"
+                f"the augmentation {name!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
             )
         steps.append(partial(AUGMENTATIONS[name], **options))
     if not steps:

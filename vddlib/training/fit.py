@@ -1,4 +1,4 @@
-"""The one fit loop: students, teachers and experts all learn here."""
+"""The training loop of students, teachers and embedding networks alike."""
 
 import math
 import time
@@ -25,7 +25,7 @@ Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 class Recipe(BaseModel):
-    """How a network is trained. One field per choice; protocols differ in these values only."""
+    """How a network is trained: one field per choice."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     bf16: bool = Field(False, description="compute in bfloat16 where the device is a GPU; weights stay float32")
 
     def learning_rate(self, epoch: int) -> float:
-        """Learning rate in `epoch` (from 0). 'drop' at 500 epochs: 0.1 x from the 251st on, as VDSD's code."""
+        """Learning rate in `epoch` (from 0). 'drop' at 500 epochs divides it by 10 from the 251st on, as VDSD's code does."""
         if self.schedule == "drop" and epoch >= int(self.epochs * self.drop_at):
             return self.lr * 0.1
         if self.schedule == "cosine":
@@ -52,7 +52,7 @@ class Recipe(BaseModel):
 
 
 class Source(Protocol):
-    """What can be learned from: real `Clips` and `DistilledSet`s alike."""
+    """What networks learn from: real `Clips` and `DistilledSet`s alike."""
 
     labels: Tensor
 
@@ -63,7 +63,7 @@ class Source(Protocol):
 
 @dataclass
 class FitLog:
-    """What training left behind: mean loss and accuracy (percent, on the training clips) per epoch, seconds, peak MB.
+    """How training went: mean loss and accuracy (percent, on the training clips) per epoch, seconds, peak memory in MiB.
 
     `diverged_at` is the epoch (from 1) whose loss was no longer finite; training ends there.
     """
@@ -76,15 +76,15 @@ class FitLog:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """'auto' is CUDA where there is one, else the CPU (MPS by name: it lacks some 3D operations).
+    """The device `name`; 'auto' is CUDA where there is a GPU, else the CPU (never MPS, which lacks some 3D operations).
 
-    Raises VddError for a device torch cannot use.
+    Raises VddError for a device that torch cannot use.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device)  # only using it tells whether it works
         return device
     except Exception as error:
         text = str(error).splitlines()[0]
@@ -104,6 +104,7 @@ def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> T
         return F.cross_entropy(logits, target)
     if recipe.loss == "kl":
         t = recipe.temperature
+        # Times t^2, since a temperature shrinks gradients by that (Hinton et al., 2015).
         return F.kl_div(F.log_softmax(logits / t, 1), target, reduction="batchmean") * t * t
     mse = F.mse_loss(logits, target)
     return mse if recipe.loss == "mse" else mse + recipe.ce_weight * F.cross_entropy(logits, labels)
@@ -134,17 +135,18 @@ def fit(
 ) -> FitLog:
     """Train `model` in place on `source`; one seed gives the same bits on one device, interrupted or not.
 
-    (On the CPU at one number of threads; CUDA's 3D max-pooling is not bitwise reproducible.)
+    (On the CPU this holds for one number of threads; CUDA's 3D max-pooling is not bitwise reproducible.)
     `augment(clips, targets, generator)` changes each batch; `flip` asks the source for its own flips; `teacher` gives
     the target logits of each (augmented) batch instead of the stored labels. With `checkpoint` (a file) the state is
-    saved at most every `checkpoint_seconds` and a later call goes on from it. `on_epoch(epoch, model)` runs after each.
+    saved at most every `checkpoint_seconds`, and a later call resumes from it. `on_epoch(epoch, model)` is called after
+    every epoch; `what` names the training in messages.
     """
     device = torch.device(device)
     model.to(device).train()
     optimizer, log, begin = _optimizer(model, recipe), FitLog(), 0
     if checkpoint is not None and checkpoint.is_file():
         begin = _restore(checkpoint, model, optimizer, log, device)
-        say(f"{what}: going on from epoch {begin} of {recipe.epochs}")
+        say(f"{what}: resuming at epoch {begin} of {recipe.epochs}")
     forget_peak(device)
     started, saved, earlier = time.monotonic(), time.monotonic(), log.seconds
     for epoch in with_progress(range(begin, recipe.epochs), what):
@@ -153,7 +155,7 @@ def fit(
         log.accuracy.append(accuracy)
         if on_epoch is not None:
             on_epoch(epoch, model)
-            model.train()
+            model.train()  # it may have been put into evaluation mode
         if not math.isfinite(loss):
             log.diverged_at = epoch + 1
             where = f"epoch {epoch + 1} (loss {loss}) at learning rate {recipe.learning_rate(epoch):g}"
@@ -184,11 +186,12 @@ def _epoch(
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate(epoch)
     precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
-    draw = seeding.generator("fit", seed, epoch)
+    draw = seeding.generator("fit", seed, epoch)  # a stream per epoch, so that a resumed run draws what it would have
     total, right = torch.zeros((), device=device), torch.zeros((), device=device)
     with seeding.forked("dropout", seed, epoch, device=device):
         order = torch.randperm(len(source), generator=draw).split(recipe.batch_size)
         batches = ((i, *source.batch(i, epoch=epoch, seed=seed, flip=flip)) for i in order)
+        # On the CPU a reading thread would only compete with the computation.
         for indices, clips, target in _ahead(batches) if device.type == "cuda" else batches:
             clips, target = clips.to(device, non_blocking=True), target.to(device, non_blocking=True)
             labels = source.labels[indices].to(device)
@@ -198,11 +201,11 @@ def _epoch(
                 if teacher is not None:
                     target = _teachers_target(teacher, clips, recipe)
                 logits = model(clips)
-            loss = loss_of(recipe, logits.float(), target, labels)
+            loss = loss_of(recipe, logits.float(), target, labels)  # in float32 also where the network ran in bfloat16
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            total += loss.detach() * len(indices)
+            total += loss.detach() * len(indices)  # stays on the device: .item() would wait for it at every step
             right += (logits.detach().argmax(1) == labels).sum()
     return total.item() / len(source), 100 * right.item() / len(source)
 
@@ -215,7 +218,7 @@ def _teachers_target(teacher: nn.Module, clips: Tensor, recipe: Recipe) -> Tenso
 
 
 def _ahead(batches: Iterator[tuple], depth: int = 3) -> Iterator[tuple]:
-    """The same batches, read by a thread while the GPU computes."""
+    """The same batches, the next `depth` of them read by a thread while the GPU computes."""
     with ThreadPoolExecutor(1) as reader:
         waiting = deque(reader.submit(next, batches, None) for _ in range(depth))
         while (batch := waiting.popleft().result()) is not None:

@@ -1,4 +1,4 @@
-"""Networks trained once and kept: students, teachers and embedding networks are the same thing with the same key."""
+"""Trained networks, out of the cache: students, teachers and embedding networks are made, keyed and kept alike."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,8 @@ from vddlib.datasets.geometry import Geometry
 from vddlib.training import augmentations
 from vddlib.training.fit import FitLog, Recipe, Source, fit
 
-# What a trained network depends on besides its key. Raise DRAWS when the clips drawn for (seed, epoch, index) change.
+# Modules on whose code a trained network depends, besides its key. Raise DRAWS when other clips are drawn for the same
+# (seed, epoch, index): vddlib.datasets.clips is not among them, since most of it does not concern training.
 _CODE = (
     "vddlib.training.fit",
     "vddlib.core.seeding",
@@ -59,7 +60,7 @@ class Network(BaseModel):
 
 @dataclass
 class TrainedNetwork:
-    """A trained network, its log, what an observer noted during training, where it was made, and the folder of it all.
+    """A trained network, its log, what `look` noted during training, where it was made, and its folder in the cache.
 
     `made` holds device, commit and lock_sha256 as they were at training, which may be long before it is used again.
     """
@@ -73,9 +74,10 @@ class TrainedNetwork:
 
 
 def conditions(device: torch.device, *modules: str) -> dict:
-    """What a computation's bits depend on besides its inputs, for cache keys: the device, torch, our code (`modules` too)."""
+    """What the bits of a result depend on besides its inputs, for cache keys: device, threads, torch, code (`modules` too)."""
     return {
         "device": device_name(device),
+        # Sums on the CPU are split by threads, and their rounding with them.
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "torch": torch.__version__,
         "draws": DRAWS,
@@ -99,9 +101,10 @@ def train_network(
     geometry: Geometry | None = None,
     what: str = "",
 ) -> TrainedNetwork:
-    """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resuming if interrupted).
+    """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resumed if interrupted).
 
-    `look(model)` is called every `look_every` epochs and its dicts are kept; `looks_at` says what it looks at.
+    `look(model)` is called every `look_every` epochs and the dicts it returns are kept; `looks_at` names what it looks at,
+    for the key. `flip`, `augmentation` and `teacher` are those of `fit`.
     """
     geometry = geometry or source.geometry
     key = {
@@ -142,7 +145,9 @@ def _looking(
 
     def on_epoch(epoch: int, model: nn.Module) -> None:
         if (epoch + 1) % every == 0:
-            kept[:] = [note for note in kept if note["epoch"] <= epoch]  # of a run that was interrupted later on
+            kept[:] = [
+                note for note in kept if note["epoch"] <= epoch
+            ]  # an interrupted run may have noted this epoch  # of a run that was interrupted later on
             kept.append({"epoch": epoch + 1, **look(model)})
             files.write_json(notes, kept)
 
@@ -162,7 +167,7 @@ def _keep(folder: Path, model: nn.Module, log: FitLog, device: torch.device) -> 
 def train_teacher(
     train: Source, network: Network, recipe: Recipe, *, seed: int, device: torch.device
 ) -> "TrainedNetwork":
-    """`network` trained on the train split, flipped at random: what labels clips, scores them, or lends its statistics.
+    """`network` trained on the train split, flipped at random, to label clips, to score them, or for its BN statistics.
 
     Raises VddError where its training diverged.
     """

@@ -13,7 +13,7 @@ def frame_differences(clips: Tensor) -> Tensor:
     r"""Eq. 6, ``float32 [N, T]``: :math:`d_i = (|f_{i+1} - f_i| + |f_i - f_{i-1}|) / 2`, mean absolute values per frame.
 
     clips: ``float32 [N, 3, T, H, W]``. The first and the last frame have one neighbour, whose difference counts alone; a
-    clip of one frame has differences of zero.
+    clip of a single frame has a difference of zero.
     """
     if clips.shape[2] == 1:
         return clips.new_zeros(len(clips), 1)
@@ -25,9 +25,10 @@ def frame_differences(clips: Tensor) -> Tensor:
 
 
 def window(kind: Window, length: int) -> Tensor:
-    """Smoothing weights alpha_0 ... alpha_k of eq. 7, ``float32 [length]``, of this frame and those before; they sum to 1.
+    """Smoothing weights alpha_0 ... alpha_k of eq. 7, ``float32 [length]``, of a frame and those before it; they sum to 1.
 
-    'uniform', 'linear' (falling to 1/length of the first), 'hann' (the falling half of the window), 'exponential' (halves).
+    'uniform', 'linear' (falls to 1/length of the first weight), 'hann' (the falling half of that window), 'exponential'
+    (halved from frame to frame). The paper does not say which it uses.
     """
     back = torch.arange(length, dtype=torch.float32)
     weights = {
@@ -45,16 +46,16 @@ def saliency(clips: Tensor, kind: Window = "linear", length: int = 3) -> Tensor:
     Where the window reaches before the first frame, the weights that remain are scaled to sum to 1.
     """
     differences, weights = frame_differences(clips), window(kind, length).to(clips)
-    kernel = weights.flip(0)[None, None]
+    kernel = weights.flip(0)[None, None]  # conv1d does not flip its kernel
     smooth = F.conv1d(F.pad(differences[:, None], (length - 1, 0)), kernel)[:, 0]
-    there = F.conv1d(F.pad(torch.ones_like(differences[:1, None]), (length - 1, 0)), kernel)[:, 0]
-    return smooth / there
+    weight_inside = F.conv1d(F.pad(torch.ones_like(differences[:1, None]), (length - 1, 0)), kernel)[:, 0]
+    return smooth / weight_inside
 
 
 def threshold(scores: Tensor, share: float) -> Tensor:
     """Epsilon of eq. 8 for each clip, ``float32 [N, 1]``: `share` of the way from its least to its most salient frame.
 
-    The paper gives no value and no unit; a share holds for clips that move much and clips that move little.
+    The paper gives no value and no unit; a share suits clips that move much and clips that move little.
     """
     low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
     return low + share * (high - low)
@@ -63,8 +64,8 @@ def threshold(scores: Tensor, share: float) -> Tensor:
 def mask(scores: Tensor, epsilon: Tensor | float, signed: bool = False) -> Tensor:
     r"""Eq. 8, ``float32 [N, T]``: :math:`\max(\epsilon - s, 0) / (\max s - \min s)`, by which gradients are multiplied.
 
-    `signed` leaves out the max, so that salient frames move against their gradient (table 9, 'both'). A clip whose frames
-    are all equally salient has no frame to spare or to prefer: its mask is 1.
+    `signed` leaves out the max, so that salient frames move against their gradient (table 9, 'both'). The mask of a clip
+    whose frames are all equally salient is 1, since no frame is to be spared.
     """
     distance = epsilon - scores
     distance = distance if signed else distance.clamp(min=0)
@@ -73,14 +74,14 @@ def mask(scores: Tensor, epsilon: Tensor | float, signed: bool = False) -> Tenso
 
 
 def key_frames(scores: Tensor, epsilon: Tensor | float) -> Tensor:
-    """Whether a frame is salient, ``bool [N, T]``: over epsilon, so that the mask and the augmentation leave it alone.
+    """Whether a frame is salient, ``bool [N, T]``: above epsilon, so that mask and augmentation do not change it.
 
-    None is, where all are equally salient.
+    No frame is where all are equally salient.
     """
     return (scores > epsilon) & ~_spread(scores)[1]
 
 
 def _spread(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """max s - min s of each clip, and whether it is nothing but rounding: ``[N, 1]`` both."""
+    """max s - min s of each clip, and whether it is only rounding error: both ``[N, 1]``."""
     low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
     return high - low, high - low <= 1e-6 * high.abs().clamp(min=1e-6)

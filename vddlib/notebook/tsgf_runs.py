@@ -1,0 +1,240 @@
+"""TSGF's ablations as they are run: sets and students of a case, what is recorded, tabled, drawn and concluded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
+
+from vddlib import distillers, evaluation, plots, results
+from vddlib.datasets import clips
+from vddlib.datasets.clips import Clips
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.evaluation.evaluate import Report
+from vddlib.evaluation.protocols import Protocol
+from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed, mean_by_seed
+from vddlib.notebook.tsgf_cases import EXPERIMENTS, TSGF, Case
+from vddlib.plots.style import Drawing
+from vddlib.results.schema import display
+from vddlib.training.networks import Network, TrainedNetwork
+
+COLUMNS_EXPLAINED = (
+    "own clips: accuracy of students on the clips they learn from; teacher: accuracy of the teacher on {tested}; it names: "
+    "share of the set's clips that the teacher takes for their class; moved: mean change of a pixel since recovery began, "
+    "of 255 grey levels, over all clips and seeds"
+)
+AXES = {"ipc": "clips per class (IPC)", "frames": "frames"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all cases of an experiment share. `train` and `test` are the clips as loaded, `method` fields of TSGF.
+
+    `teaching` is the protocol whose recipe trains the teacher; `learning` holds epochs, batch_size and lr under protocols
+    D and D+; `hard` is protocol A, for `labels`. MiniC3D and the teacher take `options`, other students `other_options`.
+    """
+
+    experiment: str
+    train: Clips
+    test: Clips
+    dataset: str
+    ipc: int
+    method: Mapping[str, Any]
+    teaching: Protocol
+    learning: Mapping[str, Any]
+    hard: Protocol
+    options: Mapping[str, Any]
+    other_options: Mapping[str, Any]
+    seeds: Sequence[int]
+    device: str = "auto"
+
+    @property
+    def teacher(self) -> Network:
+        """The teacher's architecture: BatchNorm layers hold the statistics that TSGF recovers clips from."""
+        return Network(name="minic3d_bn", options=dict(self.options))
+
+    def student(self, case: Case) -> Network:
+        """The student's architecture."""
+        options = self.options if case.student == "minic3d" else self.other_options
+        return Network(name=case.student, options=dict(options))
+
+    def clips(self, case: Case) -> tuple[Clips, Clips]:
+        """What is distilled, and what students are tested on: for sensitivity a quarter of the training sources."""
+        if case.frames:
+            return clips.load(self.dataset, self.train.geometry.model_copy(update={"frames": case.frames}))
+        if case.classes:
+            return self.train.only(case.classes), self.test.only(case.classes)
+        # An unstated value is chosen on training data: on the test split the choice would be part of the result.
+        return self.train.holdout(0.25) if self.experiment == "sensitivity" else (self.train, self.test)
+
+    def tsgf(self, case: Case) -> distillers.TSGF:
+        """The distiller of a case. `r_bn` is table 11's for its IPC, where neither the case nor `method` names it."""
+        fields = {"r_bn": 0.001 if (case.ipc or self.ipc) == 1 else 0.005} | dict(self.method)
+        fields |= {name: value for name, value in case.change.items() if name not in self.learning}
+        recipe = self.teaching.recipe
+        return distillers.TSGF(**fields, network=self.teacher, teacher_recipe=recipe, device=self.device)
+
+    def protocol(self, case: Case, tsgf: distillers.TSGF) -> Protocol:
+        """How students learn; guided VideoMix spares the frames that the distiller's mask spares."""
+        if case.protocol == "A":
+            return self.hard
+        guided = ("tsgf_videomix", {"epsilon": tsgf.epsilon, "window": tsgf.window, "length": tsgf.length})
+        changed = {name: value for name, value in case.change.items() if name in self.learning}
+        options = {**self.learning, **changed, "temperature": tsgf.temperature}
+        return evaluation.protocol(case.protocol, augmentation=(guided,) if case.mix is None else case.mix, **options)
+
+    def distil(self, case: Case, tsgf: distillers.TSGF, train: Clips, seed: int) -> DistilledSet:
+        """The set of a case, with the labels that its protocol asks for."""
+        hard, ipc = case.protocol == "A", case.ipc or self.ipc
+        if case.method == "full":
+            return distillers.Full().distill(train, None)
+        if case.method == "random":
+            made = distillers.Random().distill(train, ipc, seed)
+            return made if hard else distillers.relabel(made, tsgf.teacher(train), tsgf.temperature)
+        made = tsgf.distill(train, ipc, seed)
+        return made.with_targets(made.labels) if hard else made
+
+
+@dataclass(frozen=True)
+class Result:
+    """A case, its students' report, and facts in percent or grey levels that are not records: see COLUMNS_EXPLAINED."""
+
+    case: Case
+    report: Report
+    facts: dict[str, float]
+
+    @property
+    def top1(self) -> list[float]:
+        """Top-1 of every seed, in percent."""
+        return self.report.values()
+
+
+def run(cases: Sequence[Case], setting: Setting) -> list[Result]:
+    """Distil the sets of every case, train a student per seed on them and test it; finished ones come from the cache."""
+    tested: dict[Path, float] = {}  # top-1 of a teacher by its folder: one serves many cases, and is tested once
+    found = []
+    for case in cases:
+        (train, test), tsgf = setting.clips(case), setting.tsgf(case)
+        teacher = tsgf.teacher(train)
+        sets = {seed: setting.distil(case, tsgf, train, seed) for seed in setting.seeds}
+        options = {"network": setting.student(case), "teacher": teacher, "device": setting.device}
+        report = evaluation.evaluate_each(sets, test, setting.protocol(case, tsgf), **options)
+        if teacher.folder not in tested:
+            tested[teacher.folder] = _teacher_top1(setting, train, test)
+        facts = {"teacher": tested[teacher.folder], "it names": _named(list(sets.values()), teacher)}
+        if case.recovered:
+            facts["moved"] = fmean(made.card["moved"] for made in sets.values())
+        found.append(Result(case, report, facts))
+    return found
+
+
+def _teacher_top1(setting: Setting, train: Clips, test: Clips) -> float:
+    """Of the teacher on the test clips, in percent: it is what the full set teaches its architecture under `teaching`."""
+    everything = distillers.Full().distill(train, None)
+    options = {"seeds": [0], "network": setting.teacher, "device": setting.device}
+    return evaluation.evaluate(everything, test, setting.teaching, **options).values()[0]
+
+
+def _named(sets: Sequence[DistilledSet], teacher: TrainedNetwork) -> float:
+    """Percentage of the clips that the teacher takes for their class, mean over sets."""
+    right = [(made.logits(teacher.model)[0].argmax(1) == made.labels).float().mean().item() for made in sets]
+    return 100 * fmean(right)
+
+
+def records(found: Sequence[Result], experiment: str) -> list[dict]:
+    """Rows for `results.record`: the experiment is their variant, the case their method, a part of the classes their subset.
+
+    None for sensitivity, whose accuracies are of training clips and so no results.
+    """
+    if experiment == "sensitivity":
+        return []
+    rows = []
+    for one in found:
+        more = {"subset": one.case.subset} if one.case.subset else {}
+        rows += [row | more | {"method": one.case.method, "variant": experiment} for row in one.report.rows]
+    return rows
+
+
+def results_table(found: Sequence[Result], experiment: str) -> pd.DataFrame:
+    """A row per case: mean and std of top-1 over seeds, in percent, and the facts that COLUMNS_EXPLAINED explains."""
+    varies, rows = EXPERIMENTS[experiment].varies, []
+    for one in found:
+        value = one.case.varied(experiment)
+        rows.append(
+            {
+                "case": one.case.method,
+                **({varies: "" if value is None else str(value)} if varies else {}),
+                "mean": fmean(one.top1),
+                "std": stdev(one.top1) if len(one.top1) > 1 else float("nan"),
+                "own clips": fmean(one.report.values("train_top1")),
+                **one.facts,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def header(setting: Setting) -> str:
+    """What the table and the figure are of."""
+    ipc = "" if setting.experiment == "ipcs" else f" IPC {setting.ipc},"
+    seeds = f"{len(setting.seeds)} seed{'s' if len(setting.seeds) > 1 else ''}"
+    return f"{setting.train.dataset},{ipc} {setting.experiment}: top-1, percent, {seeds}"
+
+
+def columns_explained(experiment: str) -> str:
+    """What the columns of `results_table` say."""
+    tested = "held-out training videos" if experiment == "sensitivity" else "the test videos"
+    return COLUMNS_EXPLAINED.format(tested=tested)
+
+
+def figure(found: Sequence[Result], experiment: str, vary: str = "") -> Drawing:
+    """Bars by case, with a dot per seed; lines where the cases vary a number of clips or frames, or the value `vary`."""
+    if experiment not in ("frames", "ipcs", "sensitivity"):
+        return plots.cases([one.case.name(experiment) for one in found], [one.top1 for one in found])
+    lines: dict[str, dict[Any, list[float]]] = {}
+    for one in found:
+        lines.setdefault(one.case.method, {})[one.case.varied(experiment)] = one.top1
+    values = list(next(iter(lines.values())))
+    axis = AXES.get(EXPERIMENTS[experiment].varies, vary)
+    return plots.curves(values, {name: list(line.values()) for name, line in lines.items()}, axis)
+
+
+def published_table(experiment: str) -> pd.DataFrame | None:
+    """The paper's own table of the same experiment, TSGF's rows; None where it has none, or none that is legible."""
+    theirs = results.published(paper="tsgf")
+    ours = theirs["method"].str.startswith("tsgf") & (theirs["table"] == EXPERIMENTS[experiment].table)
+    theirs = theirs[ours]
+    return None if theirs.empty else theirs[["method", "dataset", "ipc", "student", "mean", "std", "note"]]
+
+
+def sentences(found: Sequence[Result], experiment: str, vary: str = "") -> list[str]:
+    """The conclusion, computed: TSGF's accuracy, and by seed its distance from every case that it can be set against.
+
+    At most five; where there are more comparisons, the table has the others.
+    """
+    if experiment == "sensitivity":
+        return _best_value(found, vary)
+    if experiment == "groups":
+        return [mean_by_seed(f"TSGF on {one.case.subset or 'all'} classes", one.top1) for one in found]
+    ours = {one.case.varied(experiment): one for one in found if one.case.method == TSGF.method}
+    last = list(ours.values())[-1]
+    said = [mean_by_seed(last.case.name(experiment), last.top1)]
+    for one in found:
+        beside = ours.get(one.case.varied(experiment))
+        if beside and beside is not one and one.case.method != "full":
+            said.append(compare_by_seed(display(TSGF.method), beside.top1, one.case.name(experiment), one.top1))
+    return said[:MOST_SENTENCES]
+
+
+def _best_value(found: Sequence[Result], vary: str) -> list[str]:
+    """Which value TSGF is best with, against its worst one and against random clips under the same value."""
+    ours = [one for one in found if one.case.method == TSGF.method]
+    best, worst = max(ours, key=lambda one: fmean(one.top1)), min(ours, key=lambda one: fmean(one.top1))
+    random = next(one for one in found if one.case.method == "random" and one.case.value == best.case.value)
+    name = f"TSGF with {vary} {best.case.value}"
+    return [
+        mean_by_seed(f"On held-out training clips {name}", best.top1),
+        compare_by_seed(name, best.top1, f"TSGF with {vary} {worst.case.value}", worst.top1),
+        compare_by_seed(name, best.top1, "random clips under the same value", random.top1),
+    ]
