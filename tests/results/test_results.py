@@ -241,7 +241,7 @@ def test__summarise__matches_the_formula(tmp_path, monkeypatch):
 
 def test__summarise__by(tmp_path, monkeypatch):
     df = frame([row(seed=s, ipc=i, top1=10.0 * i) for s in range(2) for i in (1, 5)], tmp_path, monkeypatch)
-    summary = results.summarise(df, by=["method"])
+    summary = results.summarise(df, columns=["method"])
     assert summary[["n", "top1_mean"]].iloc[0].tolist() == [4, 30.0]
 
 

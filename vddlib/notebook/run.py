@@ -119,8 +119,8 @@ def run(notebook: Path, params: Path, output: Path | None = None, *, threads: in
         job.scratch.mkdir()
         log = Log(job.beside(".log"), job.label, quiet)
         try:
-            given = " ".join(f"{name}={value!r}" for name, value in values.items())
-            log(f"{job.name(job.notebook)} with {given or 'its own parameters'}", always=True)
+            shown = " ".join(f"{name}={value!r}" for name, value in values.items())
+            log(f"{job.name(job.notebook)} with {shown or 'its own parameters'}", always=True)
             for note in notes:
                 log(note, always=True)
             _execute(job, values, threads, log)

@@ -7,7 +7,7 @@ from vddlib.results.published import published
 from vddlib.results.records import summarise
 from vddlib.results.schema import EXTRA_KEYS, SETTING, display, headline
 
-# A dataset of ours that nobody published on stands beside the nearest one, and says so.
+# Datasets without published numbers are shown beside those of the nearest dataset, which is named.
 STANDS_FOR = {"motions": "miniucf", "ucf10": "miniucf", "hmdb51-vdsd": "hmdb51"}
 SAME = {"hmdb51-vdsd": "hmdb51"}  # the papers' HMDB51 is this one
 SPLIT_NOTE = "published on the 5236-clip split of HMDB51, ours on official split 1"

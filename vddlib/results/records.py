@@ -120,19 +120,19 @@ def load(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     return read(path)
 
 
-def summarise(df: pd.DataFrame, by: Iterable[str] | None = None) -> pd.DataFrame:
+def summarise(df: pd.DataFrame, columns: Iterable[str] | None = None) -> pd.DataFrame:
     """Mean, sample standard deviation and number of seeds of every metric and cost, one row per setting.
 
-    Returns the columns of `by` (default: all that makes a setting, less the seed), then `n`, the number of students,
+    Returns these `columns` (default: all that makes a setting, less the seed), then `n`, the number of students,
     then for each measure NAME_mean, NAME_std (n - 1 in the denominator; empty for one seed), NAME_n (values measured).
     """
     df = df if "bytes_video" in df and str(df["ipc"].dtype) == "Int64" else _typed(df)
-    by = [c for c in _key(df) if c != "seed"] if by is None else list(by)
+    setting = [c for c in _key(df) if c != "seed"] if columns is None else list(columns)
     extras = [c for c in df if c not in [*COLUMNS, *EXTRA_KEYS] and pd.api.types.is_numeric_dtype(df[c])]
-    groups = df.groupby(by, dropna=False, sort=False)
+    groups = df.groupby(setting, dropna=False, sort=False)
     summary = {"n": groups.size()}
-    for measure in (m for m in [*METRICS, *extras, *COSTS] if m not in by):
-        values = df[measure].astype("float64").groupby([df[c] for c in by], dropna=False, sort=False)
+    for measure in (m for m in [*METRICS, *extras, *COSTS] if m not in setting):
+        values = df[measure].astype("float64").groupby([df[c] for c in setting], dropna=False, sort=False)
         summary |= {f"{measure}_mean": values.mean(), f"{measure}_std": values.std(), f"{measure}_n": values.count()}
     return pd.DataFrame(summary).reset_index()
 

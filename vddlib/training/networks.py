@@ -138,7 +138,7 @@ def train_network(
 def _looking(
     notes: Path, look: Callable[[nn.Module], dict] | None, every: int
 ) -> Callable[[int, nn.Module], None] | None:
-    """What notes in a file, after every so many epochs, what `look` says of the network; None where nobody looks."""
+    """A callback that writes what `look` says of the network into a file, every so many epochs; None without a `look`."""
     if look is None or not every:
         return None
     kept = json.loads(notes.read_text()) if notes.is_file() else []

@@ -124,7 +124,7 @@ class Content(nn.Module):
 
 
 def content_of(kind: str, tensors: dict[str, Tensor]) -> Content:
-    """The content of a `kind` from its saved tensors. Raises VddError for a kind nobody knows, or where they do not fit."""
+    """The content of a `kind` from its saved tensors. Raises VddError for an unknown kind, or tensors that do not fit."""
     if kind not in Content.registry:
         raise VddError(f"a set stores {kind!r}, and known are {', '.join(Content.registry)}")
     for name in ("mean", "std"):
