@@ -103,7 +103,7 @@ class Clips(torch.utils.data.Dataset):
                 start, flipped = self.draw(i, epoch=epoch, seed=seed)
                 frames = self.clip(i, start=start)
                 out[place] = frames[:, :, ::-1] if flip and flipped else frames
-        if self._still:
+        if self._still:  # after the draws, so that the frame is one that the moving clips have, too
             out[:] = out[:, :1]
         return out
 
@@ -242,5 +242,5 @@ def statistics(train: Clips, videos: int = 256) -> tuple[Tensor, Tensor]:
         pixels = train.middle(int(i)).reshape(-1, 3) / 255.0
         total, square, count = total + pixels.sum(0), square + (pixels**2).sum(0), count + len(pixels)
     mean = total / count
-    std = np.sqrt(np.maximum(square / count - mean**2, 1e-8))
+    std = np.sqrt(np.maximum(square / count - mean**2, 1e-8))  # a channel without variation must not divide by 0
     return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)

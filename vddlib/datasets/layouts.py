@@ -57,6 +57,7 @@ def videos_in(folder: Path) -> dict[str, Path]:
     """Stem -> path of every video directly in `folder`."""
     if not folder.is_dir():
         return {}
+    # Sorted, since file systems list a folder in different orders, and what is drawn depends on the order.
     paths = (Path(item.path) for item in sorted(os.scandir(folder), key=lambda item: item.name))
     return {path.stem: path for path in paths if path.suffix.lower() in EXTENSIONS}
 
@@ -133,7 +134,7 @@ def class_folders(root: Path, *, seed: int = 0, test_share: float = 0.3) -> List
             groups.setdefault(source_of(entry.name), []).append(entry)
         keys = sorted(groups)
         order = np.random.default_rng([seed, label]).permutation(len(keys))
-        held = round(len(keys) * test_share) if len(keys) > 1 else 0
+        held = round(len(keys) * test_share) if len(keys) > 1 else 0  # a class with one source is all for training
         held = min(max(held, 1), len(keys) - 1) if len(keys) > 1 else 0
         for rank, index in enumerate(order):
             (test if rank < held else train).extend(groups[keys[index]])
@@ -194,7 +195,7 @@ def kinetics(root: Path) -> Listing:
         folder, found = root / part, []
         files = dict(videos_in(folder))
         for name in classes:
-            for spelling in {name, name.replace(" ", "_")}:
+            for spelling in {name, name.replace(" ", "_")}:  # copies name their folders either way
                 files.update(videos_in(folder / spelling))
         for label, youtube_id, stem in tables[part]:
             path = files.get(stem) or files.get(youtube_id)

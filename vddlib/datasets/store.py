@@ -135,7 +135,7 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
     try:
         refuse_many_broken(dataset, index)
     except VddError:
-        layout.unlink()  # the videos may be mended: look again next time
+        layout.unlink()  # the videos may be replaced: probe them again next time
         flags.unlink()
         raise
     files.write_json(folder / "index.json", index)

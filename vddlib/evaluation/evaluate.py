@@ -82,6 +82,7 @@ def evaluate(
     network = network or Network(name=chosen.student)
     _check_classes(distilled, test)
     _check_labels(distilled, chosen, teacher)
+    # A flip would turn one class into another where left and right are labels (SSv2).
     augmentation = augmentations.where_mirroring_is(test.mirrors, chosen.augmentation)
     rows, logits, students = [], [], []
     draws = {"test": test.state(), "passes": chosen.test_passes, "redraw": chosen.test_redraw}
@@ -112,7 +113,7 @@ def evaluate(
 
 def evaluate_each(sets: Mapping[int, DistilledSet], test: Clips, protocol: Protocol | str, **options) -> Report:
     """One student per seed, each trained on the set that was distilled from that seed; `options` as in `evaluate`."""
-    reports = [evaluate(one, test, protocol, seeds=[seed], **options) for seed, one in sets.items()]
+    reports = [evaluate(made, test, protocol, seeds=[seed], **options) for seed, made in sets.items()]
     return reduce(operator.add, reports)
 
 
@@ -143,6 +144,7 @@ def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: TrainedNet
         raise VddError(f"protocol {chosen.name} trains on {chosen.labels} labels, and {method} stores hard ones only")
     if chosen.labels == "hard" and soft:
         raise VddError(f"protocol {chosen.name} trains on hard labels, and {method} stores soft ones")
+    # Students soften their own logits by the recipe's temperature: the labels have to be of the same one.
     warmth, expected = distilled.card.get("temperature"), chosen.recipe.temperature
     if chosen.labels == "soft" and warmth not in (None, expected):
         raise VddError(f"{method} stores labels of temperature {warmth:g}, and the recipe's is {expected:g}")
@@ -163,9 +165,11 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> d
         "size": test.geometry.size,
         "epochs": chosen.recipe.epochs,
         "seed": seed,
-        **{name: None if math.isnan(value) else value for name, value in numbers.items()},
+        **{
+            name: None if math.isnan(value) else value for name, value in numbers.items()
+        },  # top-5 has no value for five classes or fewer
         "distill_seconds": card.get("distill_seconds"),
-        "train_seconds": student.log.seconds,
+        "train_seconds": student.log.seconds,  # when it was trained, also where it came out of the cache
         "peak_memory_mb": max(student.log.peak_memory_mb, card.get("peak_memory_mb") or 0),
         "bytes_float32": distilled.bytes_float32,
         "bytes_uint8": distilled.bytes_uint8,
@@ -199,5 +203,5 @@ def held_out(
     rest, held = train.holdout(0.25)
     recipe = protocol.recipe.model_copy(update={"lr": lr})
     changed = protocol.model_copy(update={"recipe": recipe})
-    made = distiller.distill(rest, ipc, seed=seed)
+    made = distiller.distill(rest, ipc, seed=seed)  # of the rest alone: a set of all sources would know the answers
     return evaluate(made, held, changed, seeds=[seed], network=network, device=device)

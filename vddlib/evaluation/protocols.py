@@ -34,7 +34,9 @@ class Protocol(BaseModel):
     unstated: str = Field("", description="what the papers leave open, and what is used here")
 
 
+# VDSD's recipe, shared by most papers.
 _A = Recipe(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, epochs=500, batch_size=256, schedule="drop")
+# SRe2L's recipe for students of soft labels; TSGF names none.
 _D = Recipe(
     optimizer="adamw", lr=1e-3, weight_decay=0.01, epochs=300, batch_size=256, schedule="cosine", loss="kl",
     temperature=20,
@@ -137,7 +139,7 @@ def protocol(name: str, *, augmentation: tuple | None = None, **changes) -> Prot
     """
     chosen = named(name)
     try:
-        recipe = Recipe(**{**chosen.recipe.model_dump(), **changes})
+        recipe = Recipe(**{**chosen.recipe.model_dump(), **changes})  # model_copy would not check the changes
     except ValidationError as error:
         first = error.errors()[0]
         raise VddError(f"protocol {name}: {first['loc'][0]}: {first['msg'].lower()}") from None

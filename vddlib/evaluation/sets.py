@@ -50,6 +50,7 @@ def optical_flow(clips: np.ndarray) -> np.ndarray:
 
     def pair(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (before, after)]
+        # Pyramid of 3 levels by halves, a window of 9 pixels, 3 iterations, polynomials over 5 pixels (sigma 1.1).
         return cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 9, 3, 5, 1.1, 0)
 
     return np.stack([[pair(*two) for two in pairwise(clip)] for clip in clips])
@@ -83,6 +84,7 @@ def motion(clips: np.ndarray) -> dict[str, float]:
     flow = optical_flow(clips)
     speed = np.linalg.norm(flow, axis=-1)
     here, after = flow[:, :-1], flow[:, 1:]
+    # Where nothing moves, the direction of the flow is noise.
     both = np.minimum(speed[:, :-1], speed[:, 1:]) > 0.5
     cosine = (here * after).sum(-1)[both] / (speed[:, :-1] * speed[:, 1:])[both]
     return {

@@ -41,7 +41,7 @@ class MiniC3D(nn.Module):
                 blocks += [nn.BatchNorm3d(width)]
             elif norm == "instance":
                 blocks += [nn.InstanceNorm3d(width, affine=True)]
-            pool = (1, 2, 2) if index == 0 else (2, 2, 2)
+            pool = (1, 2, 2) if index == 0 else (2, 2, 2)  # as published: time is shortened from the second block on
             blocks += [nn.ReLU(inplace=True), nn.MaxPool3d(pool)]
             channels = width
         self.features = nn.Sequential(*blocks)
@@ -59,7 +59,7 @@ class MiniC3D(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """Logits ``float32 [N, C]`` of clips ``float32 [N, 3, T, H, W]``."""
         scores = self.classifier(self.dropout(self.pool(self.features(clips))))
-        return scores.mean((3, 4)).amax(2)
+        return scores.mean((3, 4)).amax(2)  # after the pool one place is left in space
 
 
 def _output_shape(frames: int, size: int, depth: int) -> tuple[int, int, int]:

@@ -151,25 +151,25 @@ def records(found: Sequence[Result], experiment: str) -> list[dict]:
     if experiment == "sensitivity":
         return []
     rows = []
-    for one in found:
-        more = {"subset": one.case.subset} if one.case.subset else {}
-        rows += [row | more | {"method": one.case.method, "variant": experiment} for row in one.report.rows]
+    for result in found:
+        more = {"subset": result.case.subset} if result.case.subset else {}
+        rows += [row | more | {"method": result.case.method, "variant": experiment} for row in result.report.rows]
     return rows
 
 
 def results_table(found: Sequence[Result], experiment: str) -> pd.DataFrame:
     """A row per case: mean and std of top-1 over seeds, in percent, and the facts that COLUMNS_EXPLAINED explains."""
     varies, rows = EXPERIMENTS[experiment].varies, []
-    for one in found:
-        value = one.case.varied(experiment)
+    for result in found:
+        value = result.case.varied(experiment)
         rows.append(
             {
-                "case": one.case.method,
+                "case": result.case.method,
                 **({varies: "" if value is None else str(value)} if varies else {}),
-                "mean": fmean(one.top1),
-                "std": stdev(one.top1) if len(one.top1) > 1 else float("nan"),
-                "own clips": fmean(one.report.values("train_top1")),
-                **one.facts,
+                "mean": fmean(result.top1),
+                "std": stdev(result.top1) if len(result.top1) > 1 else float("nan"),
+                "own clips": fmean(result.report.values("train_top1")),
+                **result.facts,
             }
         )
     return pd.DataFrame(rows)
@@ -191,10 +191,10 @@ def columns_explained(experiment: str) -> str:
 def figure(found: Sequence[Result], experiment: str, vary: str = "") -> Drawing:
     """Bars by case, with a dot per seed; lines where the cases vary a number of clips or frames, or the value `vary`."""
     if experiment not in ("frames", "ipcs", "sensitivity"):
-        return plots.cases([one.case.name(experiment) for one in found], [one.top1 for one in found])
+        return plots.cases([result.case.name(experiment) for result in found], [result.top1 for result in found])
     lines: dict[str, dict[Any, list[float]]] = {}
-    for one in found:
-        lines.setdefault(one.case.method, {})[one.case.varied(experiment)] = one.top1
+    for result in found:
+        lines.setdefault(result.case.method, {})[result.case.varied(experiment)] = result.top1
     values = list(next(iter(lines.values())))
     axis = AXES.get(EXPERIMENTS[experiment].varies, vary)
     return plots.curves(values, {name: list(line.values()) for name, line in lines.items()}, axis)
@@ -216,22 +216,22 @@ def sentences(found: Sequence[Result], experiment: str, vary: str = "") -> list[
     if experiment == "sensitivity":
         return _best_value(found, vary)
     if experiment == "groups":
-        return [mean_by_seed(f"TSGF on {one.case.subset or 'all'} classes", one.top1) for one in found]
-    ours = {one.case.varied(experiment): one for one in found if one.case.method == TSGF.method}
+        return [mean_by_seed(f"TSGF on {result.case.subset or 'all'} classes", result.top1) for result in found]
+    ours = {result.case.varied(experiment): result for result in found if result.case.method == TSGF.method}
     last = list(ours.values())[-1]
     said = [mean_by_seed(last.case.name(experiment), last.top1)]
-    for one in found:
-        beside = ours.get(one.case.varied(experiment))
-        if beside and beside is not one and one.case.method != "full":
-            said.append(compare_by_seed(display(TSGF.method), beside.top1, one.case.name(experiment), one.top1))
+    for result in found:
+        beside = ours.get(result.case.varied(experiment))
+        if beside and beside is not result and result.case.method != "full":
+            said.append(compare_by_seed(display(TSGF.method), beside.top1, result.case.name(experiment), result.top1))
     return said[:MOST_SENTENCES]
 
 
 def _best_value(found: Sequence[Result], vary: str) -> list[str]:
     """Which value TSGF is best with, against its worst one and against random clips under the same value."""
-    ours = [one for one in found if one.case.method == TSGF.method]
-    best, worst = max(ours, key=lambda one: fmean(one.top1)), min(ours, key=lambda one: fmean(one.top1))
-    random = next(one for one in found if one.case.method == "random" and one.case.value == best.case.value)
+    ours = [result for result in found if result.case.method == TSGF.method]
+    best, worst = max(ours, key=lambda result: fmean(result.top1)), min(ours, key=lambda result: fmean(result.top1))
+    random = next(result for result in found if result.case.method == "random" and result.case.value == best.case.value)
     name = f"TSGF with {vary} {best.case.value}"
     return [
         mean_by_seed(f"On held-out training clips {name}", best.top1),

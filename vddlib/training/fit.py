@@ -98,7 +98,7 @@ def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> T
     logits for 'mse' and 'mse+ce', probabilities at the recipe's temperature for 'kl'. `labels` ``int64 [N]`` are the
     classes, for the cross-entropy of 'mse+ce'.
     """
-    if target.dtype == torch.int64 and recipe.loss != "ce":
+    if target.dtype == torch.int64 and recipe.loss != "ce":  # the other losses compare with a value per class
         target = F.one_hot(target, logits.shape[1]).to(logits)
     if recipe.loss == "ce":
         return F.cross_entropy(logits, target)
