@@ -45,11 +45,13 @@ def run_each(
     yield from with_progress(each, what, total=len(items))
 
 
-def end_with_parent() -> None:
-    """Let this worker process end when its parent does, however that dies: the initializer of every pool.
+def end_with_parent(then: Callable | None = None, *arguments: Any) -> None:
+    """Let this worker process end when its parent does, however that dies, and call `then`: the initializer of every pool.
 
     Linux sends a signal, which works even while a decoder holds the interpreter; elsewhere a thread watches the parent.
     """
+    if then is not None:
+        then(*arguments)
     parent = parent_process()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
@@ -67,10 +69,10 @@ def end_with_parent() -> None:
 
 
 @contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes end with it, or with this process."""
+def worker_pool(workers: int, *begin: Any) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end with it, or with this process; each first calls `begin` (a function and its arguments)."""
     # spawn: decoders and torch both keep threads, which a fork would leave behind locked.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent, initargs=begin)
     try:
         yield pool
     finally:

@@ -3,9 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from vddlib.core import cache, files
 from vddlib.core.errors import VddError
+from vddlib.core.parallel import worker_pool
 from vddlib.core.progress import say
 from vddlib.datasets.clips import Clips
 from vddlib.models import count_parameters
@@ -91,9 +90,7 @@ def trajectories(
         missing = missing[turn:] + missing[:turn]
         workers = min(workers or _workers_that_fit(model, train, experts, device), len(missing))
         if workers > 1:
-            with ProcessPoolExecutor(
-                workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)
-            ) as pool:
+            with worker_pool(workers, torch.set_num_threads, torch.get_num_threads()) as pool:
                 list(pool.map(work, missing))
         else:
             for seed in missing:
