@@ -29,7 +29,7 @@ def test_what_dies_or_hangs_costs_only_itself(items, workers, alone):
     """However few the items are: none is worked on in this process."""
     done = dict(run_each(list(items), work, "work", workers, crashed=lambda item, why: why, limit=8, alone=alone))
     wanted = {item: item * item for item in items}
-    wanted |= {3: "it took its process down"} if 3 in items else {}
+    wanted |= {3: "it crashed its worker process"} if 3 in items else {}
     wanted |= {5: "it did not end within 8 seconds"} if 5 in items else {}
     assert done == wanted
 

@@ -303,7 +303,7 @@ def test_a_video_that_crashes_the_decoder_is_a_broken_one(tmp_path, monkeypatch,
         for item in items:
             yield (
                 item,
-                crashed(item, "it took its process down")
+                crashed(item, "it crashed its worker process")
                 if step in what and "v_Green_g08_c01" in str(item)
                 else work(item),
             )
@@ -311,6 +311,6 @@ def test_a_video_that_crashes_the_decoder_is_a_broken_one(tmp_path, monkeypatch,
     root = write_ucf(tmp_path / "d", train=3, test=1)
     monkeypatch.setattr("vddlib.datasets.store.run_each", crashing)
     with pytest.raises(
-        VddError, match=r"1 of 12 videos.*v_Green_g08_c01\.mp4: decoding it failed: it took its process down"
+        VddError, match=r"1 of 12 videos.*v_Green_g08_c01\.mp4: decoding it failed: it crashed its worker process"
     ):
         load(str(root), geometry(8, 16, 1), workers=1)

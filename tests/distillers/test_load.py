@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from vddlib.core.errors import VddError
+from vddlib.core.errors import BrokenVideo, VddError
 from vddlib.datasets.geometry import geometry
 from vddlib.datasets.video import encode_bytes
 from vddlib.distillers import DistilledSet, Mosaics, Pixels, Stills, StoredClips
@@ -19,6 +19,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking damaged videos takes minutes
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.3, 0.2])
 
 
@@ -56,7 +57,11 @@ def loads_or_is_refused(folder) -> bool:
     except VddError as error:
         assert "\n" not in str(error) and str(folder) in str(error) and len(str(error)) < 700
         return False
-    assert found.draw()[0].isfinite().all() and found.bytes_uint8 > 0
+    try:
+        assert found.draw()[0].isfinite().all() and found.bytes_uint8 > 0
+    except BrokenVideo as error:  # files are decoded when they are drawn
+        assert "\n" not in str(error)
+        return False
     return True
 
 
@@ -81,29 +86,29 @@ def test_every_missing_and_every_extra_tensor_is_refused(folders, kind, tmp_path
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"labels": torch.tensor([0, 0, 1, 2])}, "labels reach from 0 to 2, and there are 2 classes"),
-        ({"labels": torch.tensor([0, -1, 1, 1])}, "labels reach from -1 to 1"),
-        ({"labels": torch.tensor([0.0, 0, 1, 1])}, "labels are int64"),
-        ({"labels": torch.zeros(0, dtype=torch.int64)}, "labels are int64"),
-        ({"targets": torch.ones(4, 3)}, r"soft targets are finite \[4, 2\]"),
-        ({"targets": torch.full((4, 2), torch.nan)}, "soft targets are finite"),
+        ({"labels": torch.tensor([0, 0, 1, 2])}, "labels range from 0 to 2, but there are 2 classes"),
+        ({"labels": torch.tensor([0, -1, 1, 1])}, "labels range from -1 to 1"),
+        ({"labels": torch.tensor([0.0, 0, 1, 1])}, "labels must be int64"),
+        ({"labels": torch.zeros(0, dtype=torch.int64)}, "labels must be int64"),
+        ({"targets": torch.ones(4, 3)}, r"soft targets must be finite \[4, 2\]"),
+        ({"targets": torch.full((4, 2), torch.nan)}, "soft targets must be finite"),
         (
             {"content.frames": torch.zeros(4, 3, 16, 16, 3)},
-            r"'frames' is torch.uint8 \[N, T, H, W, 3\], not torch.float32",
+            r"'frames' must be torch.uint8 \[N, T, H, W, 3\], but is torch.float32",
         ),
-        ({"content.frames": torch.zeros(4, 3, 16, 3, dtype=torch.uint8)}, "'frames' is torch.uint8"),
-        ({"content.mean": torch.zeros(4)}, "mean is three finite numbers"),
-        ({"content.std": torch.tensor([0.1, 0.0, 0.1])}, "std is not positive"),
+        ({"content.frames": torch.zeros(4, 3, 16, 3, dtype=torch.uint8)}, "'frames' must be torch.uint8"),
+        ({"content.mean": torch.zeros(4)}, "mean must be three finite numbers"),
+        ({"content.std": torch.tensor([0.1, 0.0, 0.1])}, "std must be positive"),
     ],
 )
 def test_tensors_are_checked_as_they_are_loaded(folders, change, said, tmp_path_factory):
     place = copied(folders, "stored", tmp_path_factory)
     save_file(load_file(place / "tensors.safetensors") | change, place / "tensors.safetensors")
-    with pytest.raises(VddError, match=f"no whole distilled set there.*{said}"):
+    with pytest.raises(VddError, match=f"not a complete distilled set.*{said}"):
         DistilledSet.load(place)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["stored", "pixels", "stills", "mosaics"]), st.data())
 def test_whatever_a_card_says(folders, kind, data):
     folder = folders[kind]
@@ -118,7 +123,7 @@ def test_whatever_a_card_says(folders, kind, data):
         (folder / "card.json").write_text(good)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["card.json", "tensors.safetensors"]), st.data())
 def test_whatever_bytes_lie_there(folders, name, data):
     path = folders["mosaics"] / name

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vddlib.datasets.geometry import geometry
 from vddlib.datasets.video import decode_bytes, encode_bytes
-from vddlib.distillers import DistilledSet, Random, StoredClips
+from vddlib.distillers import DistilledSet, Mosaics, Random, StoredClips
 from vddlib.distillers.stored.contract import VIDEO_FPS, VIDEO_QUALITY
 from vddlib.evaluation.sets import as_encoded, entropy, information, predictions
 from vddlib.training.networks import Network
@@ -67,3 +68,13 @@ def test_odd_sides_come_back_as_they_were():
         StoredClips(frames, torch.zeros(3), torch.ones(3)), torch.arange(2), ("a", "b"), {"method": "random"}
     )
     assert as_encoded(made).pixels.shape == (2, 4, 15, 17, 3)
+
+
+def test_what_is_stored_as_files_is_read_from_them_already():
+    """Mosaics are encoded videos: encoding the drawn clips again would be another set."""
+    frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    mosaics = Mosaics(
+        [encode_bytes(frames)], [6], (32, 32), 2, geometry(4, 32, 1), torch.full((3,), 0.5), torch.full((3,), 0.3)
+    )
+    made = DistilledSet(mosaics, torch.zeros(1, dtype=torch.int64), ("a",), {"method": "optdistill"})
+    assert as_encoded(made) is made

@@ -343,3 +343,10 @@ def test__plane__shows_means_and_names_them_beside():
     assert (2.0, 3.0) in [(float(x), float(y)) for line in ax.lines for x, y in zip(*line.get_data(), strict=True)]
     assert {text.get_text() for text in ax.texts} == {"Random", "TSGF"}
     assert ax.get_yscale() == "log" and ax.get_xscale() == "linear"
+
+
+def test_noise_is_saved_too(tmp_path):
+    """Pillow's optimised JPEG ran out of its buffer on pictures of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 8, 112, 112, 3), dtype=np.uint8)
+    paths = plots.save(plots.filmstrip(noise, ["noise"] * 4), tmp_path / "noise", {})
+    assert all(path.stat().st_size < 1e6 for path in paths)

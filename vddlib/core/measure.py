@@ -63,8 +63,6 @@ def peak_memory_mb(device="cpu") -> float:
     if str(device).startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**20
     if os.name == "nt":  # Windows has no module `resource`
-        import psutil
-
         return psutil.Process().memory_info().peak_wset / 2**20
     import resource
 

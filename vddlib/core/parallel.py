@@ -1,4 +1,4 @@
-"""Work on many items in processes that may die: of an item that takes its process down, or that never ends."""
+"""Work on many items in worker processes; an item that crashes or hangs its worker is reported, and the rest go on."""
 
 import ctypes
 import os
@@ -20,7 +20,7 @@ from vddlib.core.progress import with_progress
 
 MOST_WORKERS = 16
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
-TOOK_DOWN = "it took its process down"
+CRASHED = "it crashed its worker process"
 
 
 def run_each(
@@ -46,7 +46,7 @@ def run_each(
 
 
 def end_with_parent(then: Callable | None = None, *arguments: Any) -> None:
-    """Let this worker process end when its parent does, however that dies, and call `then`: the initializer of every pool.
+    """The initializer of every pool: call `then`, and end this worker when its parent ends, for whatever reason.
 
     Linux sends a signal, which works even while a decoder holds the interpreter; elsewhere a thread watches the parent.
     """
@@ -139,7 +139,7 @@ def _one_by_one(items: Sequence, work: Callable, crashed: Callable, limit: float
                 try:
                     yield item, future.result(timeout=limit)
                 except BrokenProcessPool:
-                    yield item, crashed(item, TOOK_DOWN)
+                    yield item, crashed(item, CRASHED)
                     break
                 except TimeoutError:
                     if time.monotonic() - begun < limit:  # raised by the work itself

@@ -42,7 +42,7 @@ def _in_notebook() -> bool:
 
 
 def _update(line: str) -> None:
-    """Replace the unfinished line; the carriage return stands behind it, so that readers of the stream see it at once."""
+    """Replace the unfinished line; it ends in a carriage return, so that readers of the stream see it at once."""
     global _line
     print(line.ljust(len(_line or "")), end="\r", flush=True)
     _line = line

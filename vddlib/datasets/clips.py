@@ -187,6 +187,7 @@ class Clips(torch.utils.data.Dataset):
         """What determines these clips, for cache keys and records."""
         state = {"dataset": self.fingerprint, "part": self.part, "geometry": self.geometry.model_dump()}
         state["videos"] = files.digest(self._index.tolist())
+        state |= {"mean": self.mean.tolist(), "std": self.std.tolist(), "mirrors": self.mirrors}
         if not self._whole:  # other classes or another order: labels mean something else
             state["classes"] = self.classes
         return state | ({"still": True} if self._still else {})

@@ -54,17 +54,28 @@ def _found() -> dict[str, type[Distiller]]:
 DISTILLERS: dict[str, type[Distiller]] = _found()
 
 
+def kind_of(method: str) -> type[Distiller]:
+    """The class of a method; of `dm+vdsd` that is DM. Raises VddError for an unknown method or storage."""
+    name, plus, _ = method.partition("+")
+    composed = [
+        f"{known}+{storage}"
+        for known, kind in DISTILLERS.items()
+        if issubclass(kind, Optimised)
+        for storage in Storage.registry
+    ]
+    if name not in DISTILLERS or (plus and method not in composed):
+        raise unknown("method", method, [*DISTILLERS, *composed])
+    return DISTILLERS[name]
+
+
 def build(method: str, **params) -> Distiller:
     """The distiller `method` with hyper-parameters `params`; `dm+vdsd` is `dm` over the storage `vdsd`.
 
-    `stored`, where it is given, holds that storage's own hyper-parameters. Raises VddError for an unknown method, storage
-    or parameter.
+    `stored`, where it is given, holds that storage's own hyper-parameters, or is one. Raises VddError for an unknown method,
+    storage or parameter.
     """
-    name, _, suffix = method.partition("+")
-    if name not in DISTILLERS:
-        raise unknown("method", method, DISTILLERS)
-    if suffix:
-        if suffix not in Storage.registry or not issubclass(DISTILLERS[name], Optimised):
-            raise unknown("method", method, [*DISTILLERS, *(f"dm+{known}" for known in Storage.registry)])
-        params["stored"] = Storage.registry[suffix](**params.get("stored", {}))
-    return DISTILLERS[name](**params)
+    kind, suffix = kind_of(method), method.partition("+")[2]
+    stored = params.get("stored", {})
+    if suffix and isinstance(stored, dict):
+        params["stored"] = {"kind": Storage.registry[suffix].__name__, **stored}
+    return kind(**params)

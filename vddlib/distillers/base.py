@@ -31,7 +31,7 @@ class Distiller(BaseModel):
 
     @property
     def method(self) -> str:
-        """What records call it: the name, and what is stored where that is no free pixels (`dm+vdsd`)."""
+        """The name in records; storage other than free pixels is appended (`dm+vdsd`)."""
         return self.name
 
     def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:

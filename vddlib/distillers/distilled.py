@@ -69,7 +69,7 @@ class DistilledSet:
 
     @torch.no_grad()
     def logits(self, model: nn.Module, draws: int = 1, at_once: int = 64) -> Tensor:
-        """What `model` says of every clip, ``float32 [draws, N, C]`` on the CPU; random content is drawn `draws` times."""
+        """The logits of `model` for every clip, ``float32 [draws, N, C]`` on the CPU; random content is drawn `draws` times."""
         model = model.eval()
         device, parts = next(model.parameters()).device, torch.arange(len(self)).split(at_once)
         return torch.stack(
@@ -111,7 +111,7 @@ class DistilledSet:
 
     @property
     def bytes_video(self) -> int:
-        """As `bytes_stream`, and the MP4 container of every file, which at small sizes is most of it."""
+        """`bytes_stream` plus the MP4 containers, which dominate for small clips."""
         return self.bytes_stream + self.sizes.container
 
     def state(self) -> dict:
@@ -137,7 +137,7 @@ class DistilledSet:
 
     @classmethod
     def load(cls, folder: Path) -> "DistilledSet":
-        """Read what `save` wrote. Raises VddError, and nothing else, where the folder holds no whole distilled set."""
+        """Read what `save` wrote. Raises VddError, and nothing else, where the folder holds no complete distilled set."""
         folder = Path(folder)
         try:
             card, tensors = _read_card(folder / "card.json"), _read_tensors(folder / "tensors.safetensors")
@@ -147,7 +147,7 @@ class DistilledSet:
             return cls(content_of(card["kind"], state), labels, tuple(card["classes"]), card, targets)
         except (OSError, ValueError, KeyError, VddError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
-            raise VddError(f"{folder}: no whole distilled set there ({why})") from None
+            raise VddError(f"{folder}: not a complete distilled set ({why})") from None
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -161,8 +161,10 @@ def _read_card(path: Path) -> dict[str, Any]:
     classes = card.get("classes")
     if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
         raise VddError(f"{path.name} names no classes")
-    if len(set(classes)) < len(classes) or not isinstance(card.get("kind"), str):
-        raise VddError(f"{path.name} names a class twice, or not what kind of content the set has")
+    if len(set(classes)) < len(classes):
+        raise VddError(f"{path.name} names a class twice")
+    if not isinstance(card.get("kind"), str):
+        raise VddError(f"{path.name} does not name the kind of content")
     params = card.setdefault("params", {})
     if not isinstance(card.get("method"), str) or not isinstance(params, dict):
         raise VddError(f"{path.name} does not say by which method, with which parameters")
@@ -187,13 +189,13 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_targets(labels: Tensor, targets: Tensor, classes: int) -> None:
-    """Raises VddError where labels are no places in the list of classes, or targets fit neither labels nor classes."""
+    """Raises VddError where labels are out of range, or targets do not fit labels and classes."""
     if labels.ndim != 1 or labels.dtype != torch.int64 or not len(labels):
-        raise VddError(f"labels are int64 [N], not {labels.dtype} {list(labels.shape)}")
+        raise VddError(f"labels must be int64 [N], not {labels.dtype} {list(labels.shape)}")
     if labels.min() < 0 or labels.max() >= classes:
-        raise VddError(f"labels reach from {labels.min()} to {labels.max()}, and there are {classes} classes")
+        raise VddError(f"labels range from {labels.min()} to {labels.max()}, but there are {classes} classes")
     if targets.is_floating_point():
         if targets.shape != (len(labels), classes) or not targets.isfinite().all():
-            raise VddError(f"soft targets are finite [{len(labels)}, {classes}], not {list(targets.shape)}")
+            raise VddError(f"soft targets must be finite [{len(labels)}, {classes}], not {list(targets.shape)}")
     elif targets.shape != labels.shape or not torch.equal(targets, labels):
         raise VddError("hard targets are the labels themselves")

@@ -31,6 +31,10 @@ class FullSet(DistilledSet):
         values = len(self) * g.frames * g.size * g.size * 3
         return Sizes(4 * values, values, stream, self.clips.bytes_video - stream)
 
+    def with_targets(self, targets: Tensor, **facts: Any) -> DistilledSet:
+        """Refused: its clips are drawn anew every epoch, and labels of clips would not fit them."""
+        raise VddError("the full set has hard labels; protocol D+ labels what students see of it")
+
     def state(self) -> dict:
         """The clips' own state: dataset, videos, geometry."""
         return self.clips.state()

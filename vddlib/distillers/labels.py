@@ -11,10 +11,9 @@ def relabel(
 ) -> DistilledSet:
     """The same clips with the teacher's soft labels, ``softmax(logits / temperature) float32 [N, C]``, for protocol D.
 
-    Where clips are drawn from something longer, the mean over `draws` of them.
-
-    Works for any set, so that what the labels alone bring can be told apart (random clips under D). The teacher's training
-    counts among the seconds of distillation, now or when it went into the cache.
+    Labels of random content are means over `draws`. Works for any set but the full one, so that what the labels alone bring
+    can be told apart (random clips under D). The teacher's training counts among the seconds of distillation, now or when
+    it went into the cache.
     """
     logits = distilled.logits(teacher.model, draws, at_once)
     counted = "teacher_seconds" in distilled.card  # one that also scored segments, say, has been counted there

@@ -99,7 +99,7 @@ def as_encoded(distilled: DistilledSet) -> DistilledSet:
 
     A set that stores encoded videos is returned as it is: its students learn from the files already.
     """
-    if hasattr(distilled.content, "bytes_video"):
+    if distilled.content.stores_files:
         return distilled
     high, wide = distilled.pixels.shape[2:4]  # odd sides were padded for the encoder
     read = [decode_bytes(encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY))[:, :high, :wide] for clip in distilled.pixels]

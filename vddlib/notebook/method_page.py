@@ -12,7 +12,7 @@ from vddlib import plots, results
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers import DistilledSet, Optimised, Random
-from vddlib.distillers.matching.optimised import History
+from vddlib.distillers.matching.optimising import History
 from vddlib.evaluation.evaluate import Report, evaluate_each
 from vddlib.evaluation.protocols import Protocol
 from vddlib.notebook import outputs, show

@@ -248,7 +248,7 @@ def _summary(records: Path) -> dict:
 
 
 def _mark(partial: Path, failure, kept: Path):
-    """Keep what ran, but honestly: papermill marks the cells after a dead kernel as completed too."""
+    """Keep the executed cells with their true status: papermill marks the cells after a dead kernel as completed too."""
     import nbformat
 
     content = nbformat.read(partial, as_version=4)

@@ -42,7 +42,7 @@ def build_methods(methods: Mapping[str, dict], network: Network, recipe: Recipe,
             del shared["network"]  # it distils still pictures, with a network for pictures
         if name in ("herding", "kcenter"):
             shared["recipe"] = recipe  # of the network that embeds the clips
-        fields = getattr(distillers.DISTILLERS.get(name), "model_fields", {})
+        fields = distillers.kind_of(name).model_fields
         known = {field: value for field, value in shared.items() if field in fields}
         built[name] = distillers.build(name, **(known | params))
     return built
@@ -68,7 +68,7 @@ def size_table(sets: Sets) -> pd.DataFrame:
 
 
 def published_sizes() -> tuple[pd.DataFrame, str]:
-    """OptDistill's table 2 for MiniUCF, a row per method and a column per IPC, and what is to be said of it."""
+    """OptDistill's table 2 for MiniUCF, a row per method and a column per IPC, and its note."""
     theirs = results.published(paper="optdistill", dataset="miniucf", metric="storage")
     theirs = theirs[theirs["ipc"].notna()]
     table = theirs.pivot(index="method", columns="ipc", values="mean").add_prefix("MB at IPC ")

@@ -93,7 +93,9 @@ def _bytes(fig: Figure, suffix: str, dpi: int = 150) -> bytes:
     extra = {
         "png": {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}},
         "svg": {"metadata": {"Date": None}},
-        "jpg": {"pil_kwargs": {"quality": 90, "optimize": True, "subsampling": 0}},  # thin lines keep their colour
+        "jpg": {
+            "pil_kwargs": {"quality": 90, "subsampling": 0}
+        },  # thin lines keep their colour; `optimize` fails on noise
     }[suffix]
     with matplotlib.rc_context(STYLE):
         fig.savefig(buffer, format=suffix, dpi=dpi, **extra)

@@ -58,11 +58,12 @@ def _recipes(df: pd.DataFrame) -> str:
 
 def _distillation(df: pd.DataFrame) -> str:
     """On methods that optimise for another number of iterations, or at another rate, than they do by default."""
-    from vddlib.distillers import DISTILLERS
+    from vddlib.distillers import DISTILLERS, kind_of
 
     texts = []
     for method, rows in df.groupby("method", sort=False):
-        fields = DISTILLERS[method].model_fields if method in DISTILLERS else {}
+        known = method.partition("[")[0].partition("+")[0] in DISTILLERS
+        fields = kind_of(method.partition("[")[0]).model_fields if known else {}
         for column in (name for name in ("iterations", "lr_pixels") if name in fields and name in rows):
             ours = sorted(rows[column].dropna().unique())
             if [value for value in ours if value != fields[column].default]:

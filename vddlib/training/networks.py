@@ -1,8 +1,10 @@
 """Trained networks, out of the cache: students, teachers and embedding networks are made, keyed and kept alike."""
 
 import json
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -26,13 +28,7 @@ _CODE = (
     "vddlib.training.saliency",
     "vddlib.datasets.geometry",
 )
-_MODELS = (
-    "vddlib.models",
-    "vddlib.models.minic3d",
-    "vddlib.models.c3d",
-    "vddlib.models.convnet",
-    "vddlib.models.recurrent",
-)
+_MODELS = ("vddlib.models", *(f"vddlib.models.{module.name}" for module in pkgutil.iter_modules(models.__path__)))
 DRAWS = 1
 
 
@@ -80,6 +76,7 @@ def conditions(device: torch.device, *modules: str) -> dict:
         # Sums on the CPU are split by threads, and their rounding with them.
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "torch": torch.__version__,
+        "torchvision": version("torchvision"),
         "draws": DRAWS,
         "code": cache.code_digest(*_CODE, *_MODELS, *sorted(modules)),
     }

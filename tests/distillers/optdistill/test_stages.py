@@ -50,7 +50,7 @@ def test_workers_that_die_cost_their_video_alone(tmp_path, capfd):
     stage = Stage("detect", {"test": 2})
     stage.run(jobs, _kill_on_request, workers=2)
     assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
-    assert "took its process down" in "".join(capfd.readouterr())
+    assert "crashed its worker process" in "".join(capfd.readouterr())
     stage.run(jobs, _kill_on_request, workers=1)  # it is not tried again
     assert [found is None for found in stage.results(jobs)] == [i == 5 for i in range(12)]
 
@@ -63,7 +63,7 @@ def test_what_a_killed_run_was_at_is_done_apart_by_the_next(capfd):
         stage.place(job, BEGUN).touch()
     stage.run(FATAL, _kill_on_request, workers=1)
     assert [found is None for found in stage.results(FATAL)] == [False, True, False]
-    assert "".join(capfd.readouterr()).count("is left out: it took its process down") == 1
+    assert "".join(capfd.readouterr()).count("is left out: it crashed its worker process") == 1
 
 
 def _kill_on_request(job, place):

@@ -176,7 +176,7 @@ def test_bad_input(tiny, tmp_path):
         distillers.build("herding", wieghts="random")
     with pytest.raises(VddError, match="herding: weights"):
         distillers.build("herding", weights="pretrained")
-    with pytest.raises(VddError, match="no whole distilled set there"):
+    with pytest.raises(VddError, match="not a complete distilled set"):
         DistilledSet.load(tmp_path)
 
 

@@ -9,12 +9,13 @@ from pydantic import Field
 from torch import nn
 
 from vddlib import distillers
-from vddlib.core import cache
+from vddlib.core import cache, seeding
 from vddlib.core.errors import VddError
+from vddlib.datasets.clips import to_pixels
 from vddlib.datasets.video import encode_bytes, stream_bytes
 from vddlib.distillers import DistilledSet, Pixels, Random
 from vddlib.distillers.matching.objective import Draw
-from vddlib.distillers.stored.contract import Content, Storage
+from vddlib.distillers.stored.contract import Content, Storage, encoded
 from vddlib.training.networks import Network
 
 CPU = torch.device("cpu")
@@ -38,15 +39,13 @@ class SharedContent(Content):
         super().__init__(mean, std)
         self.base, self.stills = nn.Parameter(base), nn.Parameter(stills)
         self.hallucinator = nn.Conv3d(3, 3, 1)
-        self.hallucinator.weight.data = torch.eye(3).view(3, 3, 1, 1, 1).clone()
-        nn.init.zeros_(self.hallucinator.bias)  # torch draws it from its global generator
         self.weight_of_penalty = penalty
 
     def __len__(self):
         return len(self.stills)
 
     def forward(self, indices, generator):
-        brightness = (0.5 + torch.rand(len(self), 1, 1, 1, 1, generator=generator))[indices]
+        brightness = 0.5 + self.uniform(indices, generator, 1, 1, 1, 1)
         per_class = len(self) // len(self.base)
         return brightness * self.hallucinator(self.base[indices // per_class] + self.stills[indices])
 
@@ -62,6 +61,9 @@ class SharedContent(Content):
     def pixel_values(self):
         return self.stills.numel()
 
+    def files(self):
+        return encoded(to_pixels(self.stills, self.mean, self.std))
+
     def other_tensors(self):
         return [self.base, *self.hallucinator.parameters()]
 
@@ -74,7 +76,7 @@ class SharedStorage(Storage):
     penalty: float = Field(0.0, ge=0, description="weight of the content's own loss")
     seconds: float = Field(0.0, ge=0, description="what it claims to have spent before")
 
-    def begin(self, train, ipc, indices, seed):
+    def begin(self, train, ipc, indices, seed, device):
         g, size = torch.Generator().manual_seed(seed), train.geometry.size
         base = torch.randn(len(train.classes), 3, train.geometry.frames, size, size, generator=g)
         stills = 0.1 * torch.randn(len(indices), 3, 1, size, size, generator=g)
@@ -87,6 +89,12 @@ def build(name, **params):
     return distillers.build(
         f"{name}+test_shared", **({"iterations": 3, "network": SMALL, "lr_pixels": 1e-3} | METHODS[name] | params)
     )
+
+
+def began(train):
+    """As `Optimised.content` begins it: what torch draws for the hallucinator follows the seed."""
+    with seeding.forked("begin", 0):
+        return SharedStorage().begin(train, 2, torch.arange(6), 0, "cpu")
 
 
 def gradients(distiller, train, content, iteration=0, **setting):
@@ -110,7 +118,7 @@ def test_the_method_is_named_by_composition(tiny):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_gradients_reach_every_part(tiny, name):
-    content = SharedStorage().begin(tiny[0], 2, torch.arange(6), 0)
+    content = began(tiny[0])
     loss, found = gradients(build(name), tiny[0], content)
     assert set(found) == {"base", "stills", "hallucinator.weight", "hallucinator.bias"}
     assert all(g.isfinite().all() and g.norm() > 0 for g in found.values())
@@ -123,7 +131,7 @@ def test_gradients_reach_every_part(tiny, name):
 @pytest.mark.parametrize("at_once", [1, 4])
 def test_random_content_does_not_depend_on_chunks(tiny, at_once):
     """Failed when one stream went on from chunk to chunk: the first clip of the second chunk had another brightness."""
-    content = SharedStorage().begin(tiny[0], 2, torch.arange(6), 0)
+    content = began(tiny[0])
     whole, wanted = gradients(build("dm"), tiny[0], content)
     chunked, found = gradients(build("dm", clips_at_once=at_once), tiny[0], content)
     assert whole.item() == pytest.approx(chunked.item(), rel=1e-5)
@@ -133,7 +141,7 @@ def test_random_content_does_not_depend_on_chunks(tiny, at_once):
 
 
 def test_distribution_matching_of_random_content_is_the_chain_rule(tiny, close):
-    objective, content = build("dm").objective(tiny[0], LABELS, 0, CPU), SharedStorage().begin(tiny[0], 2, LABELS, 0)
+    objective, content = build("dm").objective(tiny[0], LABELS, 0, CPU), began(tiny[0])
     loss = objective.step(Draw(content, 0, 4), 4)["loss"]
     clips = Draw(content, 0, 4)(torch.arange(6)).detach().requires_grad_()
     network, (real, labels), naive = objective.fresh(4), objective.real(4), 0
@@ -147,7 +155,7 @@ def test_distribution_matching_of_random_content_is_the_chain_rule(tiny, close):
 
 
 def test_trajectory_matching_redraws_at_every_student_step(tiny, monkeypatch):
-    content = SharedStorage().begin(tiny[0], 2, torch.arange(6), 0)
+    content = began(tiny[0])
     objective = build("mtt").objective(tiny[0], LABELS, 0, CPU)
     seen = []
     real = objective.gradient
@@ -202,7 +210,7 @@ def test_tensors_that_do_not_fit_are_refused(tiny, tmp_path):
     tensors = load_file(folder / "tensors.safetensors")
     del tensors["content.hallucinator.weight"]
     save_file(tensors, folder / "tensors.safetensors")
-    with pytest.raises(VddError, match=r"no whole distilled set there.*hallucinator\.weight"):
+    with pytest.raises(VddError, match=r"not a complete distilled set.*hallucinator\.weight"):
         DistilledSet.load(folder)
 
 
@@ -210,7 +218,8 @@ def test_memories_and_networks_are_counted_at_their_own_width(tiny):
     made = build("dm").distill(tiny[0], 2)
     stills, others = 6 * 3 * 32 * 32, 3 * 3 * 8 * 32 * 32 + 9 + 3
     assert made.bytes_float32 == 4 * (stills + others) and made.bytes_uint8 == stills + 4 * others
-    assert made.bytes_stream > 4 * others and made.bytes_video > made.bytes_stream
+    streams = sum(map(stream_bytes, made.content.files()))
+    assert len(made.content.files()) == 6 and made.bytes_stream == streams + 4 * others < made.bytes_video
     soft = made.with_targets(torch.eye(3)[LABELS])
     assert [getattr(soft, name) - getattr(made, name) for name in ("bytes_float32", "bytes_uint8", "bytes_stream")] == [
         72
@@ -231,9 +240,71 @@ def test_streams_and_containers_are_counted_apart(tiny):
 
 
 def test_how_far_it_moved_is_in_grey_levels(tiny):
-    from vddlib.distillers.matching.optimised import moved
+    from vddlib.distillers.matching.optimising import moved
 
     mean, std, clips = torch.zeros(3), torch.tensor([0.5, 0.25, 1.0]), torch.zeros(2, 3, 4, 8, 8)
     before, after = Pixels(clips, mean, std), Pixels(clips + 0.1, mean, std)
     assert moved(before, after) == pytest.approx(255 * 0.1 * (0.5 + 0.25 + 1) / 3, rel=1e-5)
     assert moved(before, before) == 0
+
+
+def test_pictures_on_the_way_do_not_change_the_result(tiny, tmp_path, monkeypatch):
+    """How many are taken is not part of the cache's key. Content with running statistics saw them in training mode."""
+    made = []
+    for folder, snapshots in (("one", 1), ("three", 3)):
+        monkeypatch.setenv("VDD_CACHE", str(tmp_path / folder))
+        monkeypatch.setattr(SharedContent, "forward", _with_dropout)
+        made.append(build("dm", snapshots=snapshots).distill(tiny[0], 2).state())
+    assert made[0] == made[1]
+
+
+def _with_dropout(self, indices, generator):
+    drawn = self.hallucinator(self.base[indices // 2] + self.stills[indices])
+    return nn.functional.dropout(drawn, 0.5, self.training)
+
+
+def test_the_seed_alone_says_how_it_begins(tiny):
+    """The hallucinator's weights are drawn by torch; global randomness must not reach them."""
+    begun = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        begun.append(build("dm").content(tiny[0], 2, 0).state())
+    assert all(torch.equal(begun[0][name], begun[1][name]) for name in begun[0])
+    assert not torch.equal(build("dm").content(tiny[0], 2, 1).hallucinator.weight, begun[0]["hallucinator.weight"])
+    still = build("dm", iterations=1, lr_pixels=1e-12).distill(tiny[0], 2)
+    assert still.card["moved"] < 1e-4
+
+
+def test_methods_tied_to_a_storage_refuse_others(tiny):
+    for name in ("tsgf", "static_dc"):
+        with pytest.raises(VddError, match=f"{name}: stored: value error, {name} can only store"):
+            distillers.build(f"{name}+test_shared")
+    with pytest.raises(VddError, match="unknown method 'dm\\+'"):
+        distillers.build("dm+")
+    with pytest.raises(VddError, match="dm: stored: value error, typo: extra inputs"):
+        distillers.build("dm+test_shared", stored={"typo": 1})
+    assert distillers.build("dm+test_shared", stored=SharedStorage(penalty=2.0)).stored.penalty == 2.0
+
+
+def test_a_card_s_parameters_make_the_method_again(tiny):
+    method = build("dm", stored={"penalty": 0.5})
+    params = method.distill(tiny[0], 2).card["params"]
+    assert distillers.DM(**params).model_dump(mode="json") == method.model_dump(mode="json") == params
+
+
+class Heavier(SharedStorage):
+    """Inherits the suffix, and must not take the place of the storage that has it."""
+
+
+def test_a_subclass_does_not_replace_its_parent():
+    assert Storage.registry["test_shared"] is SharedStorage
+
+
+def test_keys_tell_storages_and_statistics_apart(tiny):
+    train, _ = tiny
+    folders = {build("dm", stored={"penalty": p}, iterations=1).folder(train, 1) for p in (0.0, 0.1)}
+    other = train.subset(range(len(train)))
+    other.mean = other.mean + 0.1
+    folders.add(build("dm", iterations=1).folder(other, 1))
+    folders.add(distillers.build("dm", **METHODS["dm"], iterations=1, network=SMALL, lr_pixels=1e-3).folder(train, 1))
+    assert len(folders) == 4

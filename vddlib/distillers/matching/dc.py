@@ -44,7 +44,7 @@ class DCOptions(Options):
 
 
 class GradientMatching(Objective):
-    """The gradient that the distilled clips of a class give a network is to point where real clips' gradient does.
+    """The gradient that the distilled clips of a class give a network should align with that of real clips.
 
     A new random network every `outer` iterations; between them it takes `inner` steps on the distilled clips. Each class
     is matched by itself (second-order gradients of one class at a time in memory), then all are updated.
@@ -138,6 +138,7 @@ class StaticDC(DC):
     """
 
     name: ClassVar[str] = "static_dc"
+    only_stores = StillImages
 
     still: bool = Field(True, description="match single random frames of real clips, with an image network")
     stored: SerializeAsAny[Storage] = Field(StillImages(), description="one image per clip")

@@ -73,8 +73,8 @@ def trajectories(
 ) -> Trajectories:
     """`experts.count` trajectories over `epochs` epochs, out of the cache where they are there.
 
-    Each expert is an artifact of its own: two runs that need the same ones train them between them. `workers` processes
-    train at once; 0 is as many as fit (on a GPU by its free memory, at most 4; on a CPU one: its threads are in use).
+    Each expert is an artifact of its own: runs that need the same ones share the training. `workers` processes
+    train at once; 0 is as many as fit (on a GPU by its free memory, at most 4; on a CPU one, which already uses all threads).
     """
     model = network.build(train.classes, train.geometry, 0)
     size = count_parameters(model) * (2 if experts.precision == "float16" else 4) * (epochs + 1) * experts.count

@@ -44,7 +44,7 @@ def regress(features: Tensor, support: Tensor, targets: Tensor, ridge: float = 1
 
 
 def label_margin(targets: Tensor) -> Tensor:
-    """Minus the mean gap between the two highest values of each label ``[n, C]``; a gap over 1/C earns no more."""
+    """Minus the mean gap between the two highest values of each label ``[n, C]``; gaps over 1/C count as 1/C."""
     top = targets.topk(2, dim=1).values
     return -(top[:, 0] - top[:, 1]).clamp(max=1 / targets.shape[1]).mean()
 

@@ -22,7 +22,7 @@ class MTTOptions(Options):
     """Hyper-parameters of trajectory matching."""
 
     max_start_epoch: int = Field(10, ge=1, description="students start where an expert was before this epoch")
-    expert_epochs: int = Field(1, ge=1, description="epochs of the expert that the student is to make up for")
+    expert_epochs: int = Field(1, ge=1, description="epochs of the expert that the student must reproduce")
     syn_steps: int = Field(10, ge=1, description="steps of the student")
     batch_syn: int = Field(256, ge=1, description="distilled clips per step")
     lr_student: float = Field(0.01, gt=0, description="the student's learning rate at the beginning; it is learned")
@@ -170,7 +170,7 @@ class TrajectoryMatching(Objective):
         self.used = dict(state["used"])
 
     def facts(self) -> dict[str, Any]:
-        """The learned learning rate, what the experts weigh, how often each was used."""
+        """The learned learning rate, the experts' size in bytes, how often each was used."""
         used = [self.used.get(expert, 0) for expert in range(len(self.experts))]
         size, seconds = self.experts.bytes, self.experts.seconds
         return {

@@ -1,9 +1,8 @@
-"""Distillers that optimise: a parameterisation fitted to an objective, checkpointed, resumed to the same bits, kept."""
+"""Distillers that optimise: a content fitted to an objective, checkpointed, resumable bit for bit, and cached."""
 
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +19,7 @@ from vddlib.datasets.clips import Clips, to_pixels
 from vddlib.distillers.base import Distiller, check_ipc
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.matching.objective import Draw, Objective, Options
+from vddlib.distillers.matching.optimising import History, add_penalty, moved, restore
 from vddlib.distillers.stored.contract import Content, Storage
 from vddlib.distillers.stored.pixels import FreePixels
 from vddlib.training.fit import pick_device
@@ -30,6 +30,7 @@ _CODE = (
     "vddlib.distillers.base",
     "vddlib.distillers.distilled",
     "vddlib.distillers.matching.objective",
+    "vddlib.distillers.matching.optimising",
     "vddlib.distillers.matching.real_clips",
     "vddlib.distillers.selection.random",
     "vddlib.distillers.selection.selector",
@@ -37,18 +38,6 @@ _CODE = (
     "vddlib.distillers.stored.pixels",
 )
 PICTURED = 8  # clips in a snapshot: the first of as many classes
-
-
-@dataclass
-class History:
-    """How a distillation went: per-iteration values by name ('loss' and its parts), and what the clips looked like.
-
-    `iterations` are those of `snapshots`, ``uint8 [S, k, T, H, W, 3]``: the first clip of up to 8 classes.
-    """
-
-    values: dict[str, list[float]]
-    iterations: list[int]
-    snapshots: np.ndarray
 
 
 class Optimised(Distiller):
@@ -59,6 +48,7 @@ class Optimised(Distiller):
 
     fitted_to: ClassVar[type[Objective]]
     code: ClassVar[tuple[str, ...]] = ()  # modules the result depends on, besides those of the class and its bases
+    only_stores: ClassVar[type[Storage] | None] = None  # where a method is tied to one way of storing
 
     stored: SerializeAsAny[Storage] = Field(FreePixels(), description="what is stored: free pixels, or memories")
     iterations: int = Field(5000, ge=1, description="updates of the distilled clips")
@@ -76,14 +66,20 @@ class Optimised(Distiller):
     @field_validator("stored", mode="before")
     @classmethod
     def _from_mapping(cls, value: Any) -> Any:
-        """A mapping holds hyper-parameters of the storage that this method has by default."""
-        if not isinstance(value, dict):
-            return value
-        try:
-            return type(cls.model_fields["stored"].default)(**value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+        """A mapping holds hyper-parameters of the storage of its `kind`; without one, of the method's usual storage."""
+        if isinstance(value, dict):
+            fields, usual = dict(value), type(cls.model_fields["stored"].default)
+            kind = fields.pop("kind", usual.__name__)
+            try:
+                value = Storage.kinds[kind](**fields)
+            except KeyError:
+                raise ValueError(f"unknown kind of storage {kind!r}") from None
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+        if isinstance(value, Storage) and cls.only_stores and not isinstance(value, cls.only_stores):
+            raise ValueError(f"{cls.name} can only store {cls.only_stores.__name__}, not {type(value).__name__}")
+        return value
 
     @property
     def method(self) -> str:
@@ -96,10 +92,11 @@ class Optimised(Distiller):
 
     def content(self, train: Clips, ipc: int, seed: int) -> Content:
         """What is optimised, as it begins."""
-        return self.stored.begin(train, ipc, self.indices(train, ipc), seed)
+        with seeding.forked("begin", self.method, seed):
+            return self.stored.begin(train, ipc, self.indices(train, ipc), seed, self.device)
 
     def constrain(self, content: Content, train: Clips) -> None:
-        """What holds after every update (a range of values)."""
+        """Enforce constraints after every update (a range of values)."""
 
     def updates(self, content: Content, objective: Objective) -> torch.optim.Optimizer:
         """What updates the content, and what the objective learns besides."""
@@ -137,20 +134,24 @@ class Optimised(Distiller):
         )
 
     def folder(self, train: Clips, ipc: int, seed: int = 0) -> Path:
-        """The artifact of the distilled set: tensors, card, losses and snapshots; made now where it is not there."""
+        """The artifact of the distilled set: tensors, card, losses and snapshots; built if missing."""
         check_ipc(train, ipc)
         device = pick_device(self.device)
-        kinds = (*type(self).__mro__, *type(self.stored).__mro__)
-        modules = {kind.__module__ for kind in kinds if kind.__module__.startswith("vddlib")}
+        modules = {kind.__module__ for kind in self._kinds() if kind.__module__.startswith("vddlib")}
         key = {
             "method": self.method,
             "params": self.model_dump(mode="json"),
             "train": train.state(),
             "ipc": ipc,
             "seed": seed,
-            **conditions(device, *_CODE, *self.code, *modules),
+            **conditions(device, *_CODE, *self.code, *self.stored.code, *modules),
         }
         return cache.get("distilled", key, lambda folder: self._make(folder, train, ipc, seed, device))
+
+    def _kinds(self) -> list[type]:
+        """The classes whose code the result depends on: of the method, its objective, its storage and what that stores."""
+        contents = [kind for kind in Content.registry.values() if kind.__module__ == type(self.stored).__module__]
+        return [base for kind in (type(self), self.fitted_to, type(self.stored), *contents) for base in kind.__mro__]
 
     def _make(self, folder: Path, train: Clips, ipc: int, seed: int, device: torch.device) -> None:
         forget_peak(device)
@@ -188,7 +189,7 @@ class Optimised(Distiller):
         rates = [group["lr"] for group in optimizer.param_groups]
         values: dict[str, list[float]] = {}
         unread: list[dict[str, Tensor]] = []  # still on the device
-        begin, earlier = _restore(folder / "checkpoint.pt", content, objective, optimizer, values, device)
+        begin, earlier = restore(folder / "checkpoint.pt", content, objective, optimizer, values, device)
         if begin:
             say(f"{what}: going on from iteration {begin} of {self.iterations}")
         # Rounded from fractions: the last picture is always of the last iteration.
@@ -203,7 +204,7 @@ class Optimised(Distiller):
             # Of (seed, iteration) alone, so that a run resumed in the middle draws what a whole one does: dropout too.
             with seeding.forked("iteration", self.method, seed, iteration, device=device):
                 draw = Draw(content, seed, iteration)
-                unread.append(objective.step(draw, iteration) | _penalty(content))
+                unread.append(objective.step(draw, iteration) | add_penalty(content))
                 optimizer.step()
                 self.constrain(content, train)
                 objective.after(draw, iteration)
@@ -243,43 +244,13 @@ class Optimised(Distiller):
 
     @torch.no_grad()
     def _picture(self, folder: Path, content: Content, train: Clips, labels: Tensor, done: int) -> None:
-        stored, classes = self.stored.finished(content, train), labels.tolist()
+        classes = labels.tolist()
         first = torch.tensor([classes.index(label) for label in sorted(set(classes))[:PICTURED]])
-        clips = stored(first.to(content.mean.device), seeding.generator("picture", 0))
+        # In evaluation mode and with chance of its own: how many pictures are taken must not change the result.
+        content.eval()
+        with seeding.forked("picture", 0, device=content.mean.device):
+            clips = self.stored.finished(content, train)(first.to(content.mean.device), seeding.generator("picture", 0))
+        content.train()
         frames = torch.from_numpy(to_pixels(clips, train.mean, train.std))
         (folder / "snapshots").mkdir(exist_ok=True)
         files.write_tensors(folder / "snapshots" / f"{done:06d}.safetensors", {"clips": frames})
-
-
-@torch.no_grad()
-def moved(before: Content, after: Content, at_once: int = 64) -> float:
-    """Mean absolute change of a pixel between two contents under the same draw, in grey levels (0 to 255)."""
-    key, scale = ("picture", 0), 255 * before.std.cpu().view(1, 3, 1, 1, 1)
-    changes = [
-        ((after(part, seeding.generator(*key)) - before(part, seeding.generator(*key))).abs() * scale)
-        .flatten(1)
-        .mean(1)
-        for part in torch.arange(len(before)).split(at_once)
-    ]
-    return float(torch.cat(changes).mean())
-
-
-def _penalty(content: Content) -> dict[str, Tensor]:
-    """Add the gradients of the content's own loss, where it has one; its value, detached."""
-    penalty = content.penalty()
-    if penalty is None:
-        return {}
-    penalty.backward()
-    return {"penalty": penalty.detach()}
-
-
-def _restore(path: Path, content, objective, optimizer, values, device) -> tuple[int, float]:
-    """(iterations done, seconds they took) of the checkpoint, whose state is loaded; (0, 0) without one."""
-    if not path.is_file():
-        return 0, 0.0
-    state = torch.load(path, map_location=device, weights_only=True)
-    content.load_state_dict(state["content"])
-    objective.load_state_dict(state["objective"])
-    optimizer.load_state_dict(state["optimizer"])
-    values.update(state["values"])
-    return state["done"], state["seconds"]

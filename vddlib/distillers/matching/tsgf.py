@@ -17,8 +17,9 @@ from vddlib.distillers.base import check_ipc, part_of
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.labels import relabel
 from vddlib.distillers.matching.objective import Draw, Objective, Options
-from vddlib.distillers.matching.optimised import History, Optimised
-from vddlib.distillers.stored.pixels import Pixels
+from vddlib.distillers.matching.optimised import Optimised
+from vddlib.distillers.matching.optimising import History
+from vddlib.distillers.stored.pixels import FreePixels, Pixels
 from vddlib.training import saliency
 from vddlib.training.augmentations import flip, random_resized_crop
 from vddlib.training.fit import Recipe, pick_device
@@ -46,7 +47,9 @@ class RecoveryOptions(Options):
     crop: float = Field(
         0.08, gt=0, le=1, description="least share of the area that a random resized crop keeps; 1: none"
     )
-    mask: Literal["magnitude", "signed", "none"] = Field("magnitude", description="eq. 8; table 9's 'both'; no TSGF_O")
+    mask: Literal["magnitude", "signed", "none"] = Field(
+        "magnitude", description="magnitude: eq. 8; signed: 'both' in table 9; none: without TSGF_O"
+    )
     mask_on: Literal["gradient", "update"] = Field(
         "gradient",
         description="what the mask multiplies: the gradient (the paper's words, which Adam mostly undoes, since it divides "
@@ -118,6 +121,7 @@ class Recovery(Optimised, RecoveryOptions):
 
     name: ClassVar[str] = "tsgf"
     fitted_to = StatisticsMatching
+    only_stores = FreePixels  # the range of values and the mask on updates are of pixels
     code: ClassVar[tuple[str, ...]] = ("vddlib.training.saliency",)
 
     iterations: int = Field(1000, ge=1, description="updates of the clips")
@@ -219,6 +223,10 @@ class TSGF(Recovery):
             Pixels(clips, train.mean, train.std), labels, train.classes, self.card(train, ipc, seed, **costs)
         )
         return relabel(made, teacher, self.temperature)
+
+    def folder(self, train: Clips, ipc: int, seed: int = 0) -> Path:
+        """Refused: a set is joined from the artifacts of its batches, `recover`'s."""
+        raise VddError("tsgf has an artifact per batch: ask `recover` for their folders")
 
     def history(self, train: Clips, ipc: int, seed: int = 0, part: int = 0) -> History:
         """Losses and snapshots of one batch."""

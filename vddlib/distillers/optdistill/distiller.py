@@ -45,7 +45,9 @@ class OptDistill(Distiller):
         {"*": ["person"]}, description="labels to look for, by class of the dataset; '*': all other classes"
     )
     boxes: int = Field(3, ge=1, description="detections followed per video, drawn at random")
-    fallback: Literal["skip", "centre"] = Field("skip", description="a video without a detection: none, or its middle")
+    fallback: Literal["skip", "centre"] = Field(
+        "skip", description="videos without a detection: skip them, or crop the centre"
+    )
     segments: Literal["crops", "frames"] = Field(
         "crops", description="'frames': the largest centre crop of W:H, nothing is detected"
     )
@@ -54,8 +56,8 @@ class OptDistill(Distiller):
     preselect: int = Field(0, ge=0, description="videos per class looked at, drawn at random; 0: all (section 4.3)")
     side: int = Field(2, ge=1, description="N: tiles along a side of a distilled video")
     width: int = Field(320, ge=16, description="W of a distilled video, in pixels; tiles are W/N wide, rounded to even")
-    height: int = Field(240, ge=16, description="H of it, likewise")
-    fps: float = Field(25.0, gt=0, description="of it")
+    height: int = Field(240, ge=16, description="H of a distilled video, in pixels; tiles likewise")
+    fps: float = Field(25.0, gt=0, description="frames per second of a distilled video")
     quality: int = Field(23, ge=0, le=51, description="CRF of H.264 it is stored with")
     score: Score = Field("confidence", description="of the likeliest class, minus the loss of the true one, or random")
     scorer: Literal["teacher", "r3d_18"] = Field(

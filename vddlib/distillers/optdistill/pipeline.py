@@ -71,7 +71,7 @@ class Pipeline:
     # --- what is checked beforehand -------------------------------------------------------------------------------------
 
     def check_wanted(self) -> None:
-        """Raises VddError for a class or a label that nobody knows, which would find nothing in any video."""
+        """Raises VddError for a class or a label that is unknown to dataset or detector: it would find nothing."""
         settings, train = self.settings, self.train
         unknown = [name for name in settings.wanted if name not in (*train.classes, "*")]
         if unknown:

@@ -17,7 +17,7 @@ from vddlib.training.networks import Network, train_network
 class EmbeddingSelector(Selector):
     """A selector on the embeddings of a network: a given one, one trained on the train split, or an untrained one.
 
-    The DC line of work trains the network on the whole train split, freshly for each seed; so is the default.
+    The DC line of work trains the network on the whole train split, anew for each seed, which is the default here.
     """
 
     network: Network = Field(default_factory=Network, description="architecture of the embedding network")

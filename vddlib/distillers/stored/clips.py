@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vddlib.datasets.clips import standardise
-from vddlib.distillers.stored.contract import Content, expect
+from vddlib.distillers.stored.contract import Content, encoded, expect
 
 
 class StoredClips(Content):
@@ -38,3 +38,7 @@ class StoredClips(Content):
     def pixel_values(self) -> int:
         """All of them."""
         return self.frames.numel()
+
+    def files(self) -> list[bytes]:
+        """Every clip as a file."""
+        return encoded(self.frames.cpu().numpy())

@@ -36,11 +36,12 @@ class Content(nn.Module):
     """What a set stores; a subclass names its `kind`, keeps its tensors as parameters and buffers, and draws clips.
 
     `mean`, `std` ``float32 [3]`` standardise pixels. `random`: whether two draws of a clip may differ. `prepared`: seconds
-    spent on it before the distillation began.
+    spent on it before the distillation began. Objectives see it in training mode, pictures and students in evaluation mode.
     """
 
     kind: ClassVar[str]
     random: ClassVar[bool] = False
+    stores_files: ClassVar[bool] = False  # whether encoded videos are what is kept, so that drawing decodes them
     mean: Tensor
     std: Tensor
     prepared: float = 0.0
@@ -63,10 +64,14 @@ class Content(nn.Module):
     def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Clips ``float32 [n, 3, T, H, W]`` for ``indices int64 [n]``, standardised.
 
-        `generator` is fresh at every call. What is random is drawn for all N clips and then indexed, so that a clip's draw
-        does not depend on those it is asked for with.
+        `generator` is fresh at every call and always on the CPU; `indices` may be on any device. What is random is drawn for
+        all N clips and then indexed (see `uniform`), so that a clip's draw does not depend on those it is asked for with.
         """
         raise NotImplementedError
+
+    def uniform(self, indices: Tensor, generator: torch.Generator, *shape: int) -> Tensor:
+        """Uniform numbers ``float32 [n, *shape]`` in [0, 1) for ``indices int64 [n]``, on the content's device."""
+        return torch.rand(len(self), *shape, generator=generator)[indices.cpu()].to(self.mean.device)
 
     def state(self) -> dict[str, Tensor]:
         """All that has to be kept, by name; names may hold dots (``hallucinator.weight``)."""
@@ -98,17 +103,16 @@ class Content(nn.Module):
         return to_pixels(drawn, self.mean.cpu(), self.std.cpu())
 
     def pixel_values(self) -> int:
-        """How many of the stored numbers are pixels: those that one byte each would do for."""
+        """How many of the stored numbers are pixels, which fit in one byte each."""
+        raise NotImplementedError
+
+    def files(self) -> list[bytes]:
+        """The stored pixels, and nothing else, as MP4 files (see `encoded`); empty where no pixels are stored."""
         raise NotImplementedError
 
     def other_tensors(self) -> list[Tensor]:
-        """Everything else that drawing needs, but `mean` and `std`: float memories, weights of networks."""
+        """Everything else that drawing needs, except `mean` and `std`: float memories, weights of networks."""
         return []
-
-    def files(self) -> list[bytes]:
-        """The pixels as MP4 files: by default every clip, drawn once."""
-        drawn = self.pixels(torch.Generator().manual_seed(0))
-        return [encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY) for clip in drawn]
 
     def sizes(self) -> Sizes:
         """What it takes to store, counted in the same ways for every method."""
@@ -123,22 +127,27 @@ class Content(nn.Module):
         )
 
 
+def encoded(clips: np.ndarray) -> list[bytes]:
+    """Clips ``uint8 [N, T, H, W, 3]`` as MP4 files, one each (H.264, CRF 23, 8 fps)."""
+    return [encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY) for clip in clips]
+
+
 def content_of(kind: str, tensors: dict[str, Tensor]) -> Content:
     """The content of a `kind` from its saved tensors. Raises VddError for an unknown kind, or tensors that do not fit."""
     if kind not in Content.registry:
-        raise VddError(f"a set stores {kind!r}, and known are {', '.join(Content.registry)}")
+        raise VddError(f"unknown kind of content {kind!r}; known kinds are {', '.join(Content.registry)}")
     for name in ("mean", "std"):
         numbers = tensors.get(name)
         if numbers is None or numbers.shape != (3,) or not numbers.is_floating_point() or not numbers.isfinite().all():
-            raise VddError(f"{name} is three finite numbers, one per colour")
+            raise VddError(f"{name} must be three finite numbers, one per colour")
     if (tensors["std"] <= 0).any():
-        raise VddError("std is not positive")
+        raise VddError("std must be positive")
     try:
         content = Content.registry[kind].from_state(tensors)
         made = content.state()
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError, OverflowError) as error:
         why = " ".join(str(error).split())[:200]  # torch lists missing names over several lines
-        raise VddError(f"the tensors make no {kind!r} ({type(error).__name__}: {why})") from None
+        raise VddError(f"the tensors do not form a {kind!r} content ({type(error).__name__}: {why})") from None
     for name in sorted(set(made) ^ set(tensors)):
         raise VddError(f"a content of kind {kind!r} has {'a' if name in made else 'no'} tensor {name!r}")
     for name, tensor in tensors.items():
@@ -150,7 +159,7 @@ def content_of(kind: str, tensors: dict[str, Tensor]) -> Content:
 def expect(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, shape: str) -> Tensor:
     """The tensor `name`, which has that type and a shape such as 'N 3 T H W' (letters: any positive size).
 
-    Raises VddError where it is missing or another; float values have to be finite.
+    Raises VddError where it is missing, or has another type or shape; float values have to be finite.
     """
     tensor, wanted = tensors.get(name), shape.split()
     if tensor is None:
@@ -160,7 +169,7 @@ def expect(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, shape: str
         size > 0 if letter.isalpha() else size == int(letter) for size, letter in zip(sizes, wanted, strict=True)
     )
     if tensor.dtype != dtype or not fits:
-        raise VddError(f"the tensor {name!r} is {dtype} [{', '.join(wanted)}], not {tensor.dtype} {sizes}")
+        raise VddError(f"the tensor {name!r} must be {dtype} [{', '.join(wanted)}], but is {tensor.dtype} {sizes}")
     if tensor.is_floating_point() and not tensor.isfinite().all():
         raise VddError(f"the tensor {name!r} is not finite")
     return tensor
@@ -171,11 +180,14 @@ class Storage(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     suffix: ClassVar[str] = ""
-    registry: ClassVar[dict[str, type["Storage"]]] = {}
+    code: ClassVar[tuple[str, ...]] = ()  # modules that `begin` needs, besides those of the class and its content
+    registry: ClassVar[dict[str, type["Storage"]]] = {}  # by suffix
+    kinds: ClassVar[dict[str, type["Storage"]]] = {}  # by the name of the class, as cards have it
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        if cls.suffix:
+        Storage.kinds[cls.__name__] = cls
+        if "suffix" in vars(cls):
             Storage.registry[cls.suffix] = cls
 
     @model_serializer(mode="wrap")
@@ -183,8 +195,12 @@ class Storage(BaseModel):
         """For cards and cache keys: two storages with the same fields are not the same."""
         return {"kind": type(self).__name__, **handler(self)}
 
-    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int) -> Content:
-        """Content for the clips ``indices int64 [n]`` of ``C * ipc``, class after class, before anything is optimised."""
+    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int, device: str) -> Content:
+        """Content on the CPU for the clips ``indices int64 [n]`` of ``C * ipc``, class after class, before optimisation.
+
+        What is drawn from torch's own generators (the weights of a network) follows the seed. `device` is for what has to be
+        computed first, such as a distillation of still images.
+        """
         raise NotImplementedError
 
     def finished(self, content: Content, train: Clips) -> Content:

@@ -14,6 +14,8 @@ from vddlib.datasets.clips import standardise
 from vddlib.datasets.geometry import Geometry
 from vddlib.distillers.stored.contract import Content, expect
 
+LARGEST = 8192  # pixels or frames: more is a damaged file
+
 
 class Mosaics(Content):
     """MP4 files of N x N tiles each; a clip is drawn from a random start, as from any video of a dataset.
@@ -26,6 +28,7 @@ class Mosaics(Content):
 
     kind: ClassVar[str] = "mosaics"
     random: ClassVar[bool] = True
+    stores_files: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -60,8 +63,10 @@ class Mosaics(Content):
         if len(lengths) != len(ends) or ends[-1] != len(data) or any(a >= b for a, b in pairwise([0, *ends])):
             raise VddError(f"{len(ends)} files of {len(data)} bytes cannot end at {ends[:5]}...")
         if not 1 <= number["side"] <= 64 or min(lengths) < number["clip_frames"]:
-            raise VddError(f"mosaics of {number['side']} tiles along a side, the shortest of {min(lengths)} frames")
+            raise VddError(f"side must be 1 to 64, and every video at least {number['clip_frames']} frames long")
         width, height = expect(tensors, "clip_resize", torch.int64, "2").tolist()
+        if max(width, height, *number.values(), *lengths) > LARGEST:
+            raise VddError(f"a side, a stride or a number of frames exceeds {LARGEST}")
         geometry = Geometry(
             frames=number["clip_frames"], size=number["clip_size"], stride=number["clip_stride"], resize=(width, height)
         )

@@ -10,7 +10,7 @@ from vddlib.core import seeding
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.selection.random import Random
-from vddlib.distillers.stored.contract import Content, Storage, expect
+from vddlib.distillers.stored.contract import Content, Storage, encoded, expect
 
 Init = Literal["real", "noise"]
 
@@ -39,6 +39,10 @@ class Pixels(Content):
     def pixel_values(self) -> int:
         """All values of the clips."""
         return self.clips.numel()
+
+    def files(self) -> list[bytes]:
+        """Every clip as a file, as it is shown (a still as a video in which nothing moves)."""
+        return encoded(self.pixels(torch.Generator()))
 
 
 class Stills(Pixels):
@@ -69,7 +73,7 @@ class FreePixels(Storage):
 
     init: Init = Field("real", description="real clips (those `random` keeps) or Gaussian noise")
 
-    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int) -> Content:
+    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int, device: str) -> Content:
         """Clips to optimise."""
         return Pixels(initial(train, ipc, seed, self.init)[indices], train.mean, train.std)
 
@@ -77,7 +81,7 @@ class FreePixels(Storage):
 class StillImages(FreePixels):
     """One image per clip; the set shows each as a video in which nothing moves."""
 
-    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int) -> Content:
+    def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int, device: str) -> Content:
         """A random frame of the clip that `random` keeps, or noise; clips of one frame while they are optimised."""
         clips = initial(train, ipc, seed, self.init)
         frame = torch.randint(clips.shape[2], (len(clips),), generator=seeding.generator("still", seed))
