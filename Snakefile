@@ -12,8 +12,10 @@
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
+
+from vddlib.core.errors import VddError
+from vddlib.core.params import read_params
 
 SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
 SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
@@ -25,7 +27,7 @@ METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith(("_abla
 AFTER = {"12_tsgf_ablations": ["11_tsgf"], "14_storage_and_information": METHODS}
 ASKED = [scale for scale in SCALES if scale in sys.argv]
 WHOLE = "ablations" in sys.argv
-VDD = f'"{sys.executable}" -m vddlib.cli run --quiet'
+VDD = "-m vddlib.cli run --quiet"
 
 for scale in ASKED:
     if not any(Path("params", scale).glob("*/*.yaml")):
@@ -47,7 +49,10 @@ def provenance(params):
 
 def dataset(params):
     """The dataset that a params file names, or the notebooks' default."""
-    return (yaml.safe_load(params.read_text()) or {}).get("dataset", "motions")
+    try:
+        return read_params(params).get("dataset", "motions")
+    except VddError:  # its own run says what is wrong
+        return "motions"
 
 
 def earlier(wildcards):
@@ -102,7 +107,7 @@ rule run:
     message:
         "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}"
     shell:
-        "{VDD} --threads {threads} {input.notebook:q} {input.params:q}"
+        "{sys.executable:q} {VDD} --threads {threads} {input.notebook:q} {input.params:q}"  # :q, as folders have any name
 
 
 use rule run as tables with:

@@ -1,5 +1,6 @@
 """The real Snakefile over a tiny project: what runs, what reruns, what is listed."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -26,13 +27,18 @@ def write_params(root, place, text="ipc: 3"):
     return path
 
 
+def copy_workflow(root):
+    """The real Snakefile and profiles, in a project of their own."""
+    shutil.copy(ROOT / "Snakefile", root)
+    shutil.copytree(ROOT / "profiles", root / "profiles")
+    (root / "pyproject.toml").write_text("")
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Two runs and the tables at quick, one run at paper."""
     root = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "Snakefile", root)
-    shutil.copytree(ROOT / "profiles", root / "profiles")
-    (root / "pyproject.toml").write_text("")
+    copy_workflow(root)
     table = "from pathlib import Path\nPath('figures/quick').mkdir(parents=True, exist_ok=True)\n"
     table += "Path('figures/quick/table.md').write_text('| a table |')"
     for name, source in {"11_tiny": "print(ipc)", "20_tables_and_figures": table}.items():
@@ -42,9 +48,9 @@ def project(tmp_path_factory):
     return root
 
 
-def snakemake(project, *arguments):
+def snakemake(project, *arguments, python=sys.executable):
     """Exit code, everything printed."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    command = [str(python), "-m", "snakemake", "--cores", "2", *arguments]
     done = subprocess.run(command, cwd=project, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 
@@ -131,3 +137,45 @@ def test_failed_run_fails_the_batch_and_keeps_committed_figures(project):
     assert code != 0 and "unknown parameter 'ipcs' (did you mean 'ipc'?)" in printed
     assert figure.read_text() == "committed"
     assert not list(project.glob("runs/smoke/*/*"))
+
+
+def environment_within(folder):
+    """The interpreter of an environment in `folder` that has what this one has, as a clone's own .venv would."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    (folder / "pyvenv.cfg").write_text(f"home = {Path(os.path.realpath(sys.executable)).parent}\n")
+    library = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (folder / "lib" / library).mkdir(parents=True)
+    (folder / "lib" / library / "site-packages").symlink_to(Path(nbformat.__file__).parents[1])
+    return folder / "bin" / "python"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are none on Windows")
+@pytest.mark.parametrize("name", ['a "clone"', "it's $HOME", "`id` {braces} & *;"])
+def test_a_clone_in_a_folder_with_an_odd_name(tmp_path, name):
+    root = tmp_path / name
+    root.mkdir()
+    copy_workflow(root)
+    write_notebook(root, "11_tiny", "ipc = 1", "import sys\nprint(ipc, sys.executable)")
+    write_params(root, "quick/11_tiny/one")
+    python = environment_within(root / ".venv")
+    code, printed = snakemake(root, "quick", python=python)
+    assert code == 0, printed
+    executed = nbformat.read(root / "runs/quick/11_tiny/one.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == f"3 {python}\n"
+
+
+def test_a_broken_params_file_stops_only_its_own_run(project):
+    """The order of runs is read from params files; what one of them holds is for its own run to refuse."""
+    write_notebook(project, "11_tsgf", "ipc = 1\ndataset = 'motions'", "1")
+    write_notebook(project, "12_tsgf_ablations", "ipc = 1\ndataset = 'motions'", "1")
+    places = {"11_tsgf/good": "ipc: 1", "11_tsgf/list": "- 1", "12_tsgf_ablations/bad": "ipc: [1"}
+    for place, text in places.items():
+        write_params(project, f"smoke/{place}", text)
+    try:
+        code, printed = snakemake(project, "--keep-going", "smoke")
+        assert code != 0 and "holds a list, not a mapping" in printed and "Traceback" not in printed
+        assert (project / "runs/smoke/11_tsgf/good.json").is_file()
+    finally:
+        shutil.rmtree(project / "params/smoke")
+        shutil.rmtree(project / "runs/smoke")

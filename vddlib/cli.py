@@ -26,11 +26,14 @@ class _OneLine(TyperGroup):
                 err=True,
             )
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-                raise
             code = 2
-            where = f" while writing {error.filename}" if error.filename else ""
-            typer.echo(f"vdd: the disk is full{where}; free some space and run the same command again", err=True)
+            if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+                where = f" while writing {error.filename}" if error.filename else ""
+                typer.echo(f"vdd: the disk is full{where}; free some space and run the same command again", err=True)
+            elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+                typer.echo(f"vdd: {error.filename}: cannot be read or written ({error.strerror})", err=True)
+            else:
+                raise
         raise typer.Exit(code)
 
 

@@ -36,14 +36,14 @@ def test_project_root_is_the_nearest_with_both_files(project):
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_commit_and_dirty(project):
-    assert provenance.commit() == ""
+    assert provenance.commit() == "" and provenance.dirty() is None
     git("init", cwd=project)
     assert provenance.commit() == "", "no commit yet"
     git("add", ".", cwd=project)
     git("commit", "-m", "first", cwd=project)
     assert len(provenance.commit()) == 40
     (project / "untracked").write_text("x")
-    assert not provenance.dirty()
+    assert provenance.dirty() is False
     (project / "figures" / "table.md").write_text("x")
     git("add", ".", cwd=project)
     git("commit", "-m", "second", cwd=project)
@@ -56,7 +56,8 @@ def test_commit_and_dirty(project):
 def test_without_git(project, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert provenance.commit() == ""
-    assert not provenance.dirty()
+    assert provenance.dirty() is None, "unknown, and not clean"
+    assert '"dirty": null' in json.dumps(provenance.collect({}))
 
 
 def test_hashes(project):

@@ -340,6 +340,36 @@ def test_full_disk_is_one_line_and_leaves_nothing(project, monkeypatch):
     assert left() == ["v.log"]
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize(("call", "part"), [("mkdir", "runs"), ("open", ".v.lock"), ("mkdir", ".v.partial")])
+def test_runs_that_cannot_be_written_are_one_line(project, monkeypatch, number, call, part):
+    real = getattr(os, call)
+
+    def refused(path, *arguments, **named):
+        if Path(path).name == part:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *arguments, **named)
+
+    arguments = make("x = 1")
+    monkeypatch.setattr(os, call, refused)
+    result = CliRunner().invoke(app, ["run", *map(str, arguments)])
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert f"{part}: cannot be written ({os.strerror(number)}); this run goes to runs/quick/11_tiny/" in line
+
+
+def test_a_cell_that_cannot_read_the_cache_is_told_what_to_do(project, monkeypatch):
+    monkeypatch.setenv("VDD_CACHE", str(project / "theirs"))
+    cell = "import errno, os\nraise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.environ['VDD_CACHE'] + '/a')"
+    with pytest.raises(
+        runner.RunFailed, match="theirs/a'; this is in the cache: set VDD_CACHE to a folder of your own"
+    ):
+        runner.run(*make("x = 1", cell), quiet=True)
+    with pytest.raises(runner.RunFailed) as error:
+        runner.run(*make("x = 1", cell.replace("VDD_CACHE", "VDD_RUN")), quiet=True)
+    assert "VDD_CACHE" not in str(error.value).splitlines()[1]
+
+
 def test_kernel_sockets_are_private_files(tmp_path):
     from vddlib.notebook.kernel import new_kernel
 

@@ -12,7 +12,8 @@ import inspect
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from filelock import FileLock
 from vddlib.core.errors import VddError
 from vddlib.core.files import digest, write_json
 from vddlib.core.provenance import project_root
+
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)  # somebody else's, or no folder at all
+OWN = "set VDD_CACHE to a folder of your own"
 
 
 def folder() -> Path:
@@ -52,25 +56,54 @@ def _place(kind: str, key: dict) -> Path:
 
 
 def exists(kind: str, key: dict) -> bool:
-    """Whether the artifact is in the cache, complete."""
-    return (_place(kind, key) / "key.json").is_file()
+    """Whether the artifact is in the cache, complete. Raises VddError where the cache cannot be read."""
+    place = _place(kind, key)
+    with _closed_is_named(place):
+        return (place / "key.json").is_file()
+
+
+@contextmanager
+def _closed_is_named(place: Path) -> Iterator[None]:
+    """Turns what the file system says of a full disk, and of a cache that cannot be written or read, into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise VddError(
+                f"{place.parent}: the disk is full; free some space (or set VDD_CACHE) and run again"
+            ) from None
+        # A build reads other files, too, whose errors are not the cache's.
+        ours = Path(error.filename).is_relative_to(folder()) if error.filename else not os.access(place.parent, os.W_OK)
+        if error.errno in _CLOSED and ours:
+            where = error.filename or place.parent
+            raise VddError(f"{where}: the cache cannot be written or read ({error.strerror}); {OWN}") from None
+        raise
+
+
+def _readable(place: Path) -> Path:
+    """The folder of a complete artifact; PermissionError where it or a file in it may not be read."""
+    for path in (place, *place.iterdir()):
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return place
 
 
 def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     """The folder of the artifact `kind`/`key`; `build(partial)` fills it first where it does not exist yet.
 
     `partial` may hold what an interrupted build left: builders skip what is done. Other processes that need the same
-    artifact wait for this one. Raises VddError (one line) when the disk is full, and in a worker process that is still
-    starting: its parent's script has no ``__main__`` guard, so the worker runs it again and would wait forever for the
-    lock that its parent holds.
+    artifact wait for this one. Raises VddError (one line) when the disk is full, when the cache or the artifact cannot be
+    written or read, and in a worker process that is still starting: its parent's script has no ``__main__`` guard, so the
+    worker runs it again and would wait forever for the lock that its parent holds.
     """
     place = _place(kind, key)
-    if (place / "key.json").is_file():
-        return place
+    if exists(kind, key):
+        with _closed_is_named(place):
+            return _readable(place)
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise VddError("a worker process runs the script again; guard its calls by `if __name__ == '__main__':`")
     partial = place.with_name(f".{place.name}.partial")
-    try:
+    with _closed_is_named(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_name(f".{place.name}.lock")):
             if not (place / "key.json").is_file():  # another process may have built it while this one waited
@@ -79,14 +112,4 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
                 write_json(partial / "key.json", key)  # written last: it marks the artifact as complete
                 shutil.rmtree(place, ignore_errors=True)
                 partial.rename(place)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise VddError(
-                f"{place.parent}: the disk is full; free some space (or set VDD_CACHE) and run again"
-            ) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST) and not os.access(
-            place.parent, os.W_OK
-        ):
-            raise VddError(f"{place.parent}: the cache cannot be written ({error.strerror}); set VDD_CACHE") from None
-        raise
     return place

@@ -2,34 +2,59 @@
 
 import ast
 import difflib
+import io
 import json
+import math
 import re
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vddlib.core.errors import VddError
+from vddlib.core.limits import NO_LIMITS, Limits, limits_of, shown
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameter cell: name, type as written (or that of the default; '' for any), and default, as text."""
+    """One line of a parameter cell: name, type as written (or that of the default; '' for any), default as text, limits."""
 
     name: str
     kind: str
     default: str
+    limits: Limits = NO_LIMITS
 
 
 def declared_parameters(source: str) -> dict[str, Parameter]:
-    """The parameters that a cell of lines `name: int = 5  # what it is` declares, by name."""
+    """The parameters that a cell of lines `name: int = 5  # what it is [1 to 9]` declares, by name.
+
+    Raises VddError where the brackets at the end of a comment say no limits (see `vddlib.core.limits`).
+    """
     found = {}
+    comments = _comments(source)
     for statement in ast.parse(source).body:
         match statement:
-            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=ast.expr() as default):
-                found[name] = Parameter(name, ast.unparse(kind), ast.unparse(default))
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as default):
+                kind = ast.unparse(annotation)
             case ast.Assign(targets=[ast.Name(id=name)], value=default):
-                found[name] = Parameter(name, _kind_of(default), ast.unparse(default))
+                kind = _kind_of(default)
+            case _:
+                continue
+        try:
+            limits = limits_of(comments.get(statement.end_lineno, ""))
+        except VddError as error:
+            raise VddError(f"the comment of {name}: {error}") from None
+        found[name] = Parameter(name, kind, ast.unparse(default), limits)
     return found
+
+
+def _comments(source: str) -> dict[int, str]:
+    """The comments of a cell by line, from 1; its syntax tree has none."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    try:
+        return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+    except tokenize.TokenError:  # no Python; `ast` says so more clearly
+        return {}
 
 
 def _kind_of(default: ast.expr) -> str:
@@ -60,22 +85,18 @@ def notebook_parameters(notebook: Path) -> dict[str, Parameter]:
         return declared_parameters(sources[0])
     except SyntaxError as error:
         raise VddError(f"{notebook}: line {error.lineno} of the parameter cell is not Python: {error.msg}") from None
+    except VddError as error:
+        raise VddError(f"{notebook}: {error}") from None
 
 
 def read_params(path: Path) -> dict:
-    """A params file as a mapping; an empty file gives no parameters."""
-    import yaml
+    """A params file as a mapping; an empty file gives no parameters.
 
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise VddError(f"{path}: no such params file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise VddError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise VddError(f"{path}{place}: not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from None
+    Raises VddError for what `read_plain_yaml` refuses, and for a file that holds no mapping.
+    """
+    from vddlib.core.plain_yaml import read_plain_yaml
+
+    values = read_plain_yaml(path)
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -84,7 +105,7 @@ def read_params(path: Path) -> dict:
 
 
 def params_of_file(notebook: Path, params: Path) -> dict:
-    """The parameters that a params file sets, names and types checked against its notebook.
+    """The parameters that a params file sets, names, types and limits checked against its notebook.
 
     `provenance.params_sha256` of them is what records carry.
     """
@@ -98,6 +119,8 @@ def _coerced(value, kind: ast.expr):
     """`value` converted to the annotation `kind`; TypeError where it does not fit. An unknown annotation accepts anything."""
     if isinstance(value, str) and _EXPONENT.fullmatch(value) and ast.unparse(kind) in ("int", "float"):
         value = float(value)  # YAML 1.1 reads 1e-4, without a dot, as text
+        if math.isinf(value):  # 1e999
+            raise TypeError
     match kind:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             try:
@@ -138,8 +161,8 @@ def _coerced(value, kind: ast.expr):
 def check_params(values: Mapping, declared: Mapping[str, Parameter], params, notebook) -> tuple[dict, list[str]]:
     """The values, converted to the notebook's parameters, and a line for each text that was read as a number.
 
-    Raises VddError, which names all mistakes at once: unknown parameters (papermill would only warn) and values of the
-    wrong type.
+    Raises VddError, which names all mistakes at once: unknown parameters (papermill would only warn), values of the
+    wrong type, and values outside the limits of their parameter.
     """
     fitted, notes, wrong = {}, [], []
     for name, value in values.items():
@@ -151,8 +174,10 @@ def check_params(values: Mapping, declared: Mapping[str, Parameter], params, not
         try:
             fitted[name] = _coerced(value, ast.parse(kind or "Any", mode="eval").body)
         except TypeError:
-            wrong.append(f"{name} must be {kind}, as in `{name}: {declared[name].default}`, not {value!r}")
+            wrong.append(f"{name} must be {kind}, as in `{name}: {declared[name].default}`, not {shown(value)}")
             continue
+        if broken := declared[name].limits.broken_by(fitted[name]):
+            wrong.append(f"{name} {broken}")
         if fitted[name] != value:  # 5 and 5.0 are equal, '1e-4' and 0.0001 are not
             notes.append(f"{name}: YAML reads {value!r} as text; taken as {fitted[name]!r} (write 1.0e-4, not 1e-4)")
     if wrong:

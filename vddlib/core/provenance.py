@@ -1,7 +1,7 @@
 """Where a number comes from: the code, the locked environment, the parameters and the machine behind it.
 
 Each function returns an empty string where there is nothing to report (no git, no lock file), so that a record can always
-be written.
+be written; only `dirty`, a yes or no, returns None.
 """
 
 import platform
@@ -29,22 +29,27 @@ def project_root(start: Path | None = None) -> Path:
     return Path.cwd()
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> str | None:
+    """What git prints; None where it fails (no git, no repository, one that git does not trust)."""
     try:
         done = subprocess.run(["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return None
     return done.stdout.strip()
 
 
 def commit() -> str:
     """The commit that is checked out, in full; '' outside git."""
-    return _git("rev-parse", "--verify", "--quiet", "HEAD")
+    return _git("rev-parse", "--verify", "--quiet", "HEAD") or ""
 
 
-def dirty() -> bool:
-    """Whether tracked files differ from the commit. figures/ does not count, since the runs themselves write there."""
-    return bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)figures"))
+def dirty() -> bool | None:
+    """Whether tracked files differ from the commit; None where nobody knows, outside git.
+
+    figures/ does not count, since the runs themselves write there.
+    """
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)figures")
+    return None if changed is None else bool(changed)
 
 
 def lock_sha256() -> str:

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from vddlib.core.errors import VddError
 from vddlib.core.measure import ProcessMemory
+from vddlib.notebook.scratch import private_folder
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _SILENT = logging.getLogger("vddlib.notebook.kernel.client")
@@ -157,7 +157,7 @@ class Execution:
         """Called back by papermill with its NotebookExecutionManager."""
         self.cells = list(manager.nb.cells)  # papermill inserts a marker at a failure
         out, err = _Lines(self.line), _Lines(self.line)
-        with tempfile.TemporaryDirectory(prefix="vdd-", ignore_cleanup_errors=True) as folder:
+        with private_folder() as folder:
             client = PapermillNotebookClient(
                 manager,
                 log=_SILENT,
@@ -170,7 +170,7 @@ class Execution:
                 on_cell_executed=self._cell_ends,
             )
             try:
-                self._start(client, Path(folder))
+                self._start(client, folder)
                 self.process = client.km.provisioner.process
                 with ProcessMemory(self.process.pid) as self.memory:
                     client.execute(cleanup_kc=True)

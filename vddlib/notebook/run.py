@@ -14,6 +14,7 @@ VDD_SCALE and VDD_PARAMS_SHA256.
 """
 
 import csv
+import errno
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vddlib.core import files, provenance
+from vddlib.core import cache, files, provenance
 from vddlib.core.errors import VddError
 from vddlib.core.params import check_params, notebook_parameters, read_params
 from vddlib.notebook.job import Job, plan
@@ -90,6 +91,7 @@ def _signals() -> Iterator[None]:
 def _only_one(job: Job) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
+    job.output.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(job.output.with_name(f".{job.output.stem}.lock"))
     try:
         lock.acquire(timeout=0)
@@ -101,18 +103,31 @@ def _only_one(job: Job) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def _closed_is_named(job: Job) -> Iterator[None]:
+    """Turns what the file system says of a folder that cannot be written into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        where = job.name(Path(error.filename or job.output))
+        goes = f"this run goes to {job.name(job.output.parent)}/ (another place: --output)"
+        raise VddError(f"{where}: cannot be written ({error.strerror}); {goes}") from None
+
+
 def run(notebook: Path, params: Path, output: Path | None = None, *, threads: int = 1, quiet: bool = False) -> Path:
     """Execute one notebook with one params file; returns the executed copy's path.
 
     `threads` is what numerical libraries may use: 1 by default, so that results do not depend on the number of cores.
-    With `quiet` the console gets one line now and then; VARIANT.log always gets all of them.
+    With `quiet` the console gets one line now and then; VARIANT.log always gets all of them. Raises VddError for parameters
+    that do not fit and folders that cannot be written, RunFailed where a cell fails, and Interrupted.
     """
     job = plan(notebook, params, output)
     declared = notebook_parameters(job.notebook)
     values, notes = check_params(read_params(job.params), declared, job.name(job.params), job.name(job.notebook))
-    job.output.parent.mkdir(parents=True, exist_ok=True)
     published = [job.output, job.beside(".csv"), job.beside(".json")]
-    with _signals(), _only_one(job):
+    with _closed_is_named(job), _signals(), _only_one(job):
         for old in (*published, job.beside(".failed.ipynb")):
             old.unlink(missing_ok=True)
         shutil.rmtree(job.scratch, ignore_errors=True)
@@ -187,9 +202,15 @@ def _failed(job: Job, partial: Path, failure) -> RunFailed:
         _mark(partial, failure, kept)
     return RunFailed(
         f"{job.label} failed in {failure.where()}\n"
-        f"  {failure.name}: {failure.message.strip().partition(chr(10))[0]}\n"
+        f"  {failure.name}: {failure.message.strip().partition(chr(10))[0]}{_hint(failure.message)}\n"
         f"  the cells up to there: {job.name(kept)}; everything printed: {job.name(job.beside('.log'))}"
     )
+
+
+def _hint(message: str) -> str:
+    """What to do about a file of the cache that a cell could not write or read; '' where that is not what happened."""
+    closed = any(os.strerror(number) in message for number in (errno.EACCES, errno.EPERM, errno.EROFS))
+    return f"; this is in the cache: {cache.OWN}" if closed and str(cache.folder()) in message else ""
 
 
 def _end_updating_lines(notebook) -> None:
