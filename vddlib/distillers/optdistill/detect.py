@@ -185,7 +185,9 @@ def _only_safe_loading() -> None:
     from ultralytics.nn import tasks
 
     if not (hasattr(tasks, "SAFE_LOAD") and getattr(getattr(tasks, "_SafeLoad", None), "SUPPORTED", False)):
-        raise VddError("this ultralytics or torch cannot read .pt without executing them: update both, or use .onnx weights")
+        raise VddError(
+            "this ultralytics or torch cannot read .pt without executing them: update both, or use .onnx weights"
+        )
     tasks.SAFE_LOAD = True  # the variable was read when ultralytics was imported, maybe before this
 
 
