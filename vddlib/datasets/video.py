@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from vddlib.core import files
 from vddlib.core.errors import BrokenVideo, VddError
 
 EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
+# What the number of frames in a header is held against. Even a frame in which nothing changes takes some bits, and a few
+# bytes of the container around it: a byte is less than any real one takes. No camera's file plays 1000 frames a second, but
+# the duration of a few frames may be rounded to nothing.
+LEAST_BYTES, HIGHEST_RATE, FEW_FRAMES = 1, 1000, 10_000
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ def _open(path: Path):
         raise BrokenVideo(f"{path}: no such video")
     if path.stat().st_size == 0:
         raise BrokenVideo(f"{path}: the file is empty; copy or download it again")
+    state = path.stat()
+    _header_of_file(str(path), state.st_size, state.st_mtime_ns)
     decord = _decord()
     try:
         # One thread: videos are read by parallel processes already.
@@ -75,7 +82,7 @@ def _first_line(error: Exception) -> str:
 def probe(path: Path) -> Probe:
     """Frames, fps and size of one video. Raises BrokenVideo (one line) where it cannot be read."""
     reader = _open(path)
-    announced = _container(path)[2]
+    announced = _header(path, path).frames
     if len(reader) < 0.9 * announced:  # some slack: a header may be off by a few frames
         raise BrokenVideo(f"{path}: truncated: {len(reader)} of the {announced} frames it announces; copy it again")
     try:
@@ -85,16 +92,43 @@ def probe(path: Path) -> Probe:
         raise BrokenVideo(f"{path}: its first frame cannot be decoded ({_first_line(error)})") from None
 
 
-def _container(path: Path) -> tuple[str, str, int]:
-    """(format, codec, number of frames by the header or 0) of the container; blank where it cannot be read."""
+class Header(NamedTuple):
+    """What a container says: its format, the codec, the number of frames (0: it does not say)."""
+
+    format: str
+    codec: str
+    frames: int
+
+
+def _header(source: Path | bytes, name: object) -> Header:
+    """The header of a file or of its bytes, with a number of frames that can be true.
+
+    decord makes room for as many frames as the header announces, and takes the process down where that is too much. So a
+    number that cannot be true is refused before decord sees the file. Raises BrokenVideo, which calls the video `name`.
+    """
     import av
 
     try:
-        with av.open(str(path)) as container:
-            track = container.streams.video[0]
-            return container.format.name, track.codec_context.name, track.frames
-    except Exception:
-        return "", "", 0
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+            track, size = container.streams.video[0], container.size
+            seconds = (container.duration or 0) / av.time_base
+            header = Header(container.format.name, track.codec_context.name, track.frames)
+            # Where nothing is announced, decord reckons with duration and rate.
+            frames = track.frames or seconds * float(track.average_rate or 0)
+    except Exception as error:
+        why = "it holds no video" if isinstance(error, IndexError) else _first_line(error)
+        raise BrokenVideo(f"{name}: not a readable video ({why})") from None
+    if frames > size / LEAST_BYTES:
+        raise BrokenVideo(f"{name}: broken: its header announces {frames:.0f} frames in {size} bytes; copy it again")
+    if frames > max(FEW_FRAMES, HIGHEST_RATE * seconds) and seconds > 0:
+        raise BrokenVideo(f"{name}: broken: its header announces {frames:.0f} frames in {seconds:g} s; copy it again")
+    return header
+
+
+@lru_cache(maxsize=2**16)
+def _header_of_file(path: str, size: int, changed: int) -> Header:
+    """The same, looked at once per process and file as long as its size and time of change stay: clips are drawn often."""
+    return _header(Path(path), path)
 
 
 def stream(path: Path) -> Iterator[np.ndarray]:
@@ -134,6 +168,7 @@ def decode(path: Path, indices: Sequence[int]) -> np.ndarray:
 
 def decode_bytes(data: bytes) -> np.ndarray:
     """All frames ``uint8 [T, H, W, 3]`` of an encoded video in memory, in order. Raises BrokenVideo."""
+    _header(data, f"a stored video of {len(data)} bytes")
     decord = _decord()
     try:
         reader = decord.VideoReader(io.BytesIO(data), ctx=decord.cpu(0), num_threads=1)
@@ -158,7 +193,7 @@ def seek_is_exact(path: Path, samples: int = 16) -> bool:
     places = np.unique(np.linspace(0, max(0, len(reader) - 2), samples).round().astype(int))
     keep = set(places.tolist())
     reference = {i: frame for i, frame in enumerate(stream(path)) if i in keep}
-    if _container(path)[:2] == ("avi", "h264"):
+    if _header(path, path)[:2] == ("avi", "h264"):
         return False
     order = places[np.argsort(-(np.arange(len(places)) % 2) * len(places) - np.arange(len(places)))]  # back and forth
     try:
