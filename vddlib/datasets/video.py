@@ -166,9 +166,14 @@ def decode(path: Path, indices: Sequence[int]) -> np.ndarray:
     return np.stack([found[int(i)] for i in indices])
 
 
+def check_bytes(data: bytes) -> None:
+    """Raises BrokenVideo where the header of an encoded video in memory cannot be read, or cannot be true."""
+    _header(data, f"a stored video of {len(data)} bytes")
+
+
 def decode_bytes(data: bytes) -> np.ndarray:
     """All frames ``uint8 [T, H, W, 3]`` of an encoded video in memory, in order. Raises BrokenVideo."""
-    _header(data, f"a stored video of {len(data)} bytes")
+    check_bytes(data)
     decord = _decord()
     try:
         reader = decord.VideoReader(io.BytesIO(data), ctx=decord.cpu(0), num_threads=1)
