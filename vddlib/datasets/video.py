@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vddlib.core import files
-from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.core.errors import BrokenVideo, VddError, first_line
 
 EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
 # What the number of frames in a header is held against. Even a frame in which nothing changes takes some bits, and a few
@@ -57,7 +57,7 @@ def _open(path: Path):
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
         frames = len(reader)
     except Exception as error:
-        raise BrokenVideo(f"{path}: not a readable video ({_first_line(error)})") from None
+        raise BrokenVideo(f"{path}: not a readable video ({first_line(error, end=True)})") from None
     if frames == 0:
         raise BrokenVideo(f"{path}: holds no frame")
     return reader
@@ -74,11 +74,6 @@ def _rgb(frame) -> np.ndarray:
     return pixels if channels == 3 else pixels.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[-120:]
-
-
 def probe(path: Path) -> Probe:
     """Frames, fps and size of one video. Raises BrokenVideo (one line) where it cannot be read."""
     reader = _open(path)
@@ -89,7 +84,7 @@ def probe(path: Path) -> Probe:
         height, width = reader[0].shape[:2]
         return Probe(len(reader), float(reader.get_avg_fps()), width, height)
     except Exception as error:
-        raise BrokenVideo(f"{path}: its first frame cannot be decoded ({_first_line(error)})") from None
+        raise BrokenVideo(f"{path}: its first frame cannot be decoded ({first_line(error, end=True)})") from None
 
 
 class Header(NamedTuple):
@@ -116,7 +111,11 @@ def _header(source: Path | bytes, name: object) -> Header:
             # Where nothing is announced, decord reckons with duration and rate.
             frames = track.frames or seconds * float(track.average_rate or 0)
     except Exception as error:
-        why = "it holds no video" if isinstance(error, IndexError) else _first_line(error)
+        why = (
+            "it holds no video"
+            if isinstance(error, IndexError)
+            else getattr(error, "strerror", None) or first_line(error)
+        )
         raise BrokenVideo(f"{name}: not a readable video ({why})") from None
     if frames > size / LEAST_BYTES:
         raise BrokenVideo(f"{name}: broken: its header announces {frames:.0f} frames in {size} bytes; copy it again")
@@ -142,7 +141,7 @@ def stream(path: Path) -> Iterator[np.ndarray]:
             yield _rgb(reader.next())
         except (Exception, StopIteration) as error:
             raise BrokenVideo(
-                f"{path}: decoding stops at frame {index} of {len(reader)} ({_first_line(error)})"
+                f"{path}: decoding stops at frame {index} of {len(reader)} ({first_line(error, end=True)})"
             ) from None
 
 
@@ -179,7 +178,9 @@ def decode_bytes(data: bytes) -> np.ndarray:
         reader = decord.VideoReader(io.BytesIO(data), ctx=decord.cpu(0), num_threads=1)
         return np.stack([_rgb(reader.next()) for _ in range(len(reader))])
     except Exception as error:
-        raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({_first_line(error)})") from None
+        raise BrokenVideo(
+            f"a stored video of {len(data)} bytes cannot be decoded ({first_line(error, end=True)})"
+        ) from None
 
 
 def crash_reason(path: Path, why: str) -> str:
@@ -204,7 +205,7 @@ def seek_is_exact(path: Path, samples: int = 16) -> bool:
     try:
         return all(np.array_equal(_rgb(reader[int(i)]), reference[int(i)]) for i in order)
     except Exception as error:
-        raise BrokenVideo(f"{path}: seeking fails ({_first_line(error)})") from None
+        raise BrokenVideo(f"{path}: seeking fails ({first_line(error, end=True)})") from None
 
 
 def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> bytes:
@@ -255,7 +256,7 @@ def stream_bytes(source: bytes | Path) -> int:
             return sum(packet.size for packet in container.demux(video=0))
     except (OSError, av.FFmpegError, IndexError) as error:
         name = "a stored video" if isinstance(source, bytes) else source
-        raise BrokenVideo(f"{name}: not a readable video ({_first_line(error)})") from None
+        raise BrokenVideo(f"{name}: not a readable video ({first_line(error, end=True)})") from None
 
 
 def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -> Path:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from vddlib.core import cache
-from vddlib.core.errors import VddError
+from vddlib.core.errors import VddError, first_line
 from vddlib.core.files import file_sha256
 from vddlib.datasets import video
 
@@ -141,7 +141,7 @@ def _fetched(name: str) -> Path:
             try:
                 attempt_download_asset(str(place))
             except Exception as error:
-                raise VddError(f"{refusal} ({type(error).__name__}: {_first_line(error)})") from None
+                raise VddError(f"{refusal} ({type(error).__name__}: {first_line(error, 150)})") from None
     if not place.is_file():
         raise VddError(refusal)
     return place
@@ -209,11 +209,7 @@ def _yolo(weights: str):
                 f"{weights}: refused: loading it may execute {refused[1]}, which is no layer of a network that ultralytics "
                 "knows; where you trust the file, export it to ONNX"
             ) from None
-        raise VddError(f"{weights}: ultralytics cannot load these weights ({_first_line(error)})") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
+        raise VddError(f"{weights}: ultralytics cannot load these weights ({first_line(error, 150)})") from None
 
 
 @contextmanager
