@@ -59,6 +59,21 @@ def test_check_of_a_whole_and_a_broken_folder(vdd, tmp_path):
     assert "absent: 1" in result.stdout and "unreadable: 1" in result.stdout and "v_Red_g08_c01.mp4" in result.stdout
 
 
+def test_check_names_all_unreadable_videos_when_asked(vdd, tmp_path):
+    root = write_ucf(tmp_path / "d", train=9, test=1)
+    broken = sorted((root / "UCF-101").glob("*/*.mp4"))[:25]
+    for path in broken:
+        path.write_text("no video " * 40)
+    shown = vdd("check", root, "--workers", "2").stdout
+    assert "and 5 more (--all names them)" in shown and sum(path.name in shown for path in broken) == 20
+    result = vdd("check", root, "--workers", "2", "--all", "--list", tmp_path / "new" / "broken.txt")
+    assert result.exit_code == 1 and "more (--all" not in result.stdout
+    lines = (tmp_path / "new" / "broken.txt").read_text().splitlines()
+    assert len(lines) == 25 and all(any(line.startswith(f"{path}: ") for line in lines) for path in broken)
+    assert all(path.name in result.stdout for path in broken)
+    one_line(vdd("check", root, "--list", tmp_path), "cannot be written")
+
+
 def test_a_path_that_is_a_file(tmp_path):
     (tmp_path / "x").write_text("x")
     with pytest.raises(VddError, match="no such folder"):

@@ -93,14 +93,27 @@ def datasets():
 def check(
     name: Annotated[str, typer.Argument(help="a dataset of `vdd datasets`, or the path of a folder")],
     workers: Annotated[int | None, typer.Option(help="parallel processes  [default: one per core]")] = None,
+    every: Annotated[bool, typer.Option("--all", help="name every video that is not as it should be, not 20")] = False,
+    into: Annotated[
+        Path | None, typer.Option("--list", help="write a line for each absent or unreadable video into this file")
+    ] = None,
 ):
     """Verify a dataset: counts, every video opened, seeking, duplicates. Exit code 1 where it is incomplete or broken."""
+    from vddlib.core.files import write_atomic
     from vddlib.datasets import catalog
     from vddlib.datasets.check import check as examine
 
+    if into:  # before hours of reading
+        try:
+            write_atomic(into, "")
+        except OSError as error:
+            raise VddError(f"{into}: cannot be written ({error.strerror}); name another file") from None
     found = examine(catalog.read(name, absent_allowed=True), workers)
-    for line in found.lines():
+    for line in found.lines(None) if every else found.lines():
         typer.echo(line)
+    if into:
+        lines = [f"{listed}: absent" for listed in found.absent] + found.unreadable
+        write_atomic(into, "".join(f"{line}\n" for line in lines))
     typer.echo(f"{name}: " + ("sound" if found.sound else "NOT sound, see above"))
     raise typer.Exit(0 if found.sound else 1)
 

@@ -212,6 +212,53 @@ def test_lists_that_name_absent_videos(tmp_path):
         catalog.read(str(root))
 
 
+@pytest.mark.parametrize("place", [".", "ucfTrainTestlist"])
+@pytest.mark.parametrize("videos", [".", "videos", "UCF-101"])
+def test_lists_without_classind_take_the_classes_from_the_folders(tmp_path, place, videos):
+    """As the README says: class folders plus trainlist01.txt and testlist01.txt."""
+    for name in ("wave", "Catch it"):
+        for stem in ("a b", "c"):
+            touch(tmp_path / videos / name / f"{stem}.mp4")
+    (tmp_path / videos / "notes").mkdir()
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "trainlist01.txt").write_text("wave/a b.avi 2\nCatch it/c.avi 1\n")
+    (tmp_path / place / "testlist01.txt").write_text("wave/c.avi\nCatch it/a b.avi\n")
+    found = catalog.read(str(tmp_path))
+    assert found.classes == ("Catch it", "wave")
+    assert [(entry.name, entry.label) for entry in found.train] == [("wave/a b", 1), ("Catch it/c", 0)]
+    assert [entry.name for entry in found.test] == ["wave/c", "Catch it/a b"]
+    (tmp_path / place / "testlist01.txt").write_text("jump/c.avi\n")
+    with pytest.raises(VddError, match=r"testlist01.txt, line 1: .* has no folder with videos for the class 'jump'"):
+        catalog.read(str(tmp_path))
+    (tmp_path / place / "trainlist01.txt").unlink()  # and the test list is not passed over in silence
+    with pytest.raises(VddError, match=r"no trainlist01\.txt"):
+        catalog.read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("stem", "line"),
+    [
+        ("my clip", "Red/my clip.avi 1"), ("my clip", "Red/my clip.avi"), ("clip 3", "Red/clip 3.avi 1"),
+        ("clip", "Red/clip 1"),
+        ("clip 3", "Red/clip 3"), ("clip 3", "Red/clip 3 1"), ("it's", "Red/it's.avi 1"), ('a "b" c', 'Red/a "b" c.avi 1'),
+        ("my clip", '"Red/my clip.avi" 1'), ("my clip", "'Red/my clip.avi'"), ("v1.5 x", "Red/v1.5 x 1"),
+        ("tab", "Red/tab.avi\t1"),
+    ],
+)  # fmt: skip
+def test_names_in_lists_may_hold_spaces_and_quotes(tmp_path, stem, line):
+    for name in ("Red", "Light blue"):
+        touch(tmp_path / name / "other.mp4")
+    touch(tmp_path / "Red" / f"{stem}.mp4")
+    (tmp_path / "classInd.txt").write_text("1 Red\n2 Light blue\n", encoding="utf-8-sig")
+    (tmp_path / "trainlist01.txt").write_text(line + "\nLight blue/other.avi 2\n", encoding="utf-8-sig")
+    (tmp_path / "testlist01.txt").write_text("Red/other.avi\r\n")
+    found = layouts.ucf(tmp_path)
+    assert [entry.name for entry in found.train] == [f"Red/{stem}", "Light blue/other"] and not found.absent
+    assert found.classes == ("Red", "Light blue")
+    (tmp_path / "classInd.txt").write_text("Light blue\nRed\n")  # without numbers
+    assert layouts.ucf(tmp_path).classes == ("Light blue", "Red")
+
+
 @pytest.mark.parametrize("classes", [None, ("Red",)])
 def test_lists_that_name_an_unknown_class(tmp_path, classes):
     lists = write_ucf(tmp_path / "d", train=1, test=1) / "ucfTrainTestlist"

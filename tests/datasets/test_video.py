@@ -1,10 +1,13 @@
 """Real containers, exactness, and everything that can be wrong with a file."""
 
+import struct
+
 import numpy as np
 import pytest
 
 from tests.conftest import moving_square
 from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.core.parallel import run_each
 from vddlib.datasets import video
 
 
@@ -118,6 +121,59 @@ def test_bad_files_are_named_in_one_line(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(BrokenVideo, match="no such video"):
         video.probe(tmp_path / "absent.mp4")
+
+
+def forged(data: bytes, kind: str, count: int) -> bytes:
+    """A video whose header announces `count` frames: in MP4's stsz, stts or both, in AVI's avih, strh or both."""
+    offsets = {"stsz": 12, "stts": 12, "avih": 24, "strh": 40}
+    for box in kind.split("+"):
+        place = data.index(box.encode()) + offsets[box]
+        number = struct.pack("<I" if box in ("avih", "strh") else ">I", count)
+        data = data[:place] + number + data[place + 4 :]
+    return data
+
+
+def frames_or_reason(path):
+    """Read one video whole; how many frames it has, or why it cannot be read."""
+    try:
+        probed, streamed = video.probe(path).frames, sum(1 for _ in video.stream(path))
+        assert len(video.decode_bytes(path.read_bytes())) == probed == streamed
+        return streamed
+    except BrokenVideo as error:
+        return str(error)
+
+
+def test_forged_frame_counts_are_refused_or_read_and_never_end_the_process(tmp_path):
+    """2^31 - 1 frames took the process down inside decord, and no file was named."""
+    good = video.encode(tmp_path / "good.mp4", moving_square(0, 0, 30)).read_bytes()
+    avi = write(tmp_path / "good.avi", moving_square(0, 0, 30), "mpeg4").read_bytes()
+    paths = []
+    for kind in ("stsz", "stts", "stsz+stts", "avih", "strh", "avih+strh"):
+        for count in (2**32 - 1, 2**31 - 1, 10**6, 0, 30):
+            suffix, data = (".avi", avi) if kind in ("avih", "strh", "avih+strh") else (".mp4", good)
+            paths.append(tmp_path / f"{kind}-{count}{suffix}")
+            paths[-1].write_bytes(forged(data, kind, count))
+    results = dict(run_each(paths, frames_or_reason, "forged", 2, crashed=lambda path, why: f"CRASHED {why}", limit=60))
+    assert len(results) == len(paths)
+    for path, result in results.items():
+        assert result == 30 or (isinstance(result, str) and str(path) in result and "\n" not in result), (
+            path.name,
+            result,
+        )
+        assert not str(result).startswith("CRASHED"), path.name
+        assert result == 30 or "-30." not in path.name, (path.name, result)
+    for name in ("stts-2147483647.mp4", "strh-2147483647.avi", "avih+strh-4294967295.avi"):
+        assert "frames in" in results[tmp_path / name]
+
+
+def test_what_pictures_may_take_is_not_refused(tmp_path):
+    """Long still videos, whose frames take a few bytes each, and single frames shown for a moment."""
+    still = np.full((3000, 16, 16, 3), 90, np.uint8)
+    assert video.probe(video.encode(tmp_path / "still.mp4", still, 30)).frames == 3000
+    for suffix, codec in ((".avi", "mpeg4"), (".mkv", "libx264"), (".webm", "libvpx-vp9")):
+        path = write(tmp_path / f"still{suffix}", still[:600], codec)
+        assert sum(1 for _ in video.stream(path)) == 600
+    assert video.probe(video.encode(tmp_path / "fast.mp4", still[:3], 1000)).frames == 3
 
 
 def test_a_frame_beyond_the_end_is_refused(tmp_path):

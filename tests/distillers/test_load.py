@@ -51,16 +51,20 @@ def folders(tmp_path_factory):
 
 
 def loads_or_is_refused(folder) -> bool:
-    """Whether a set could be loaded; a set that can be is whole: it draws, it says its size. One line otherwise."""
+    """Whether a set could be loaded; a set that can be is whole: it draws, it says its size. One line otherwise.
+
+    Of stored videos only the headers are read at once: where a frame is damaged, drawing is what says so.
+    """
     try:
         found = DistilledSet.load(folder)
     except VddError as error:
         assert "\n" not in str(error) and str(folder) in str(error) and len(str(error)) < 700
         return False
+    assert found.bytes_uint8 > 0
     try:
-        assert found.draw()[0].isfinite().all() and found.bytes_uint8 > 0
-    except BrokenVideo as error:  # files are decoded when they are drawn
-        assert "\n" not in str(error)
+        assert found.draw()[0].isfinite().all()
+    except BrokenVideo as error:
+        assert found.content.kind == "mosaics" and "\n" not in str(error) and len(str(error)) < 700
         return False
     return True
 

@@ -24,3 +24,22 @@ def unknown(what: str, name: str, known: Iterable[str], more: str = "") -> VddEr
 
 class BrokenVideo(VddError):
     """One video cannot be read. Code that goes through many videos skips it, reports it and counts it."""
+
+
+def first_line(error: BaseException, most: int = 120, *, end: bool = False) -> str:
+    """The first line of an error of another library, at most `most` characters of it, cut between words.
+
+    Its beginning, or with `end` its end, where FFmpeg's readers say what is wrong; its type's name where it says nothing.
+    """
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    if len(text) <= most:
+        return text
+    words, kept = text.split(), []
+    for word in reversed(words) if end else words:
+        if sum(map(len, kept)) + len(kept) + len(word) > most - 4:  # " ..." takes four
+            break
+        kept.append(word)
+    if not kept:  # one endless word
+        return "..." + text[3 - most :] if end else text[: most - 3] + "..."
+    return " ".join(["...", *reversed(kept)] if end else [*kept, "..."])

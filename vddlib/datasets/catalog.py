@@ -260,7 +260,7 @@ def _dataset(entry: Spec, root: Path, absent_allowed: bool = False) -> Dataset:
 def _folder(path: Path, absent_allowed: bool = False) -> Dataset:
     if not path.is_dir():
         raise VddError(f"{path}: no such folder, and no dataset of that name")
-    has_lists = any((path / f / "trainlist01.txt").is_file() for f in layouts.UCF_LISTS)
+    has_lists = any((path / f / f"{part}list01.txt").is_file() for f in layouts.UCF_LISTS for part in ("train", "test"))
     listing = layouts.ucf(path) if has_lists else layouts.class_folders(path)
     if listing.absent and not absent_allowed:
         raise VddError(

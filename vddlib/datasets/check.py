@@ -12,6 +12,8 @@ from vddlib.datasets.catalog import Dataset
 from vddlib.datasets.layouts import source_of
 from vddlib.datasets.video import crash_reason
 
+MOST_NAMES = 20  # of a kind that are printed unless all are asked for
+
 
 @dataclass
 class Findings:
@@ -38,8 +40,8 @@ class Findings:
         """Whether the counts are the published ones and every video can be read."""
         return not self.unreadable and not self.absent and self.expected in (None, self.counts)
 
-    def lines(self) -> list[str]:
-        """The findings as text, one per line."""
+    def lines(self, most: int | None = MOST_NAMES) -> list[str]:
+        """The findings as text, one per line; of each kind at most `most` videos, or all of them."""
         told = "" if self.expected is None else f", published {self.expected[0]} / {self.expected[1]}"
         same = (
             ""
@@ -54,14 +56,22 @@ class Findings:
             ("shorter than a clip", self.short),
             ("seeking inexact (harmless here: frames are decoded in order)", self.inexact),
         ):
-            out += [f"{label}: {len(names)}"] + [f"    {name}" for name in names[:20]]
-            out += [f"    and {len(names) - 20} more"] if len(names) > 20 else []
-        out += [f"byte-identical videos: {len(self.duplicates)} groups"] + [
-            "    " + " = ".join(g) for g in self.duplicates[:20]
-        ]
-        out += [f"of these across train and test: {len(self.across)}"] + ["    " + " = ".join(g) for g in self.across]
+            out += [f"{label}: {len(names)}", *_listed(names, most)]
+        for label, groups in (
+            (f"byte-identical videos: {len(self.duplicates)} groups", self.duplicates),
+            (f"of these across train and test: {len(self.across)}", self.across),
+        ):
+            out += [label, *_listed([" = ".join(group) for group in groups], most)]
         out += [f"test clips whose source video, as named, also gave a train clip: {100 * self.shared_sources:.1f} %"]
         return out
+
+
+def _listed(names: list[str], most: int | None) -> list[str]:
+    """Indented lines of the first `most` names, and how many more there are."""
+    shown = names[:most]
+    return [f"    {name}" for name in shown] + (
+        [f"    and {len(names) - len(shown)} more (--all names them)"] if len(names) > len(shown) else []
+    )
 
 
 def _examine(path: Path) -> tuple[int, bool, str, str]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from vddlib.core.errors import VddError
-from vddlib.datasets.video import EXTENSIONS
+from vddlib.datasets.folders import first_folder, folders_with_videos, videos_in
+from vddlib.datasets.split_lists import class_names, listed_video, read_lines
 
 
 @dataclass(frozen=True)
@@ -48,29 +48,6 @@ def source_of(name: str) -> str:
     return group.group() if group else name
 
 
-def first_folder(root: Path, names: tuple[str, ...]) -> Path | None:
-    """The first of `names` that is a folder under `root` (``.`` is `root` itself)."""
-    return next((root / name for name in names if (root / name).is_dir()), None)
-
-
-def videos_in(folder: Path) -> dict[str, Path]:
-    """Stem -> path of every video directly in `folder`."""
-    if not folder.is_dir():
-        return {}
-    # Sorted, since file systems list a folder in different orders, and what is drawn depends on the order.
-    paths = (Path(item.path) for item in sorted(os.scandir(folder), key=lambda item: item.name))
-    return {path.stem: path for path in paths if path.suffix.lower() in EXTENSIONS}
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise VddError(f"{path}: not a text file; get the split lists again") from None
-    except OSError:
-        raise VddError(f"{path}: the split list is missing; it comes with the dataset's annotations") from None
-
-
 # --- UCF101 and everything laid out like it -------------------------------------------------------------------------
 
 UCF_VIDEOS = ("UCF-101", "videos", ".")
@@ -78,18 +55,21 @@ UCF_LISTS = ("ucfTrainTestlist", "UCF101TrainTestSplits-RecognitionTask/ucfTrain
 
 
 def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1) -> Listing:
-    """Class folders of videos, and ``classInd.txt``, ``trainlist01.txt``, ``testlist01.txt``.
+    """Class folders of videos, ``trainlist01.txt``, ``testlist01.txt``, and ``classInd.txt``: the classes in their order.
 
-    The lists name files with their original extension; files are found by stem, since many copies are re-encoded.
-    `classes` restricts to those classes, in that order. Raises VddError where a list is missing or malformed.
+    Without ``classInd.txt`` the classes are the folders that hold videos, sorted by name. The lists name files with their
+    original extension; files are found by stem, since many copies are re-encoded. `classes` restricts to those classes, in
+    that order. Raises VddError where a list is missing or malformed.
     """
     lists = next((root / f for f in UCF_LISTS if (root / f / f"trainlist{split:02d}.txt").is_file()), None)
     if lists is None:
         raise VddError(f"{root}: no trainlist{split:02d}.txt, neither there nor in ucfTrainTestlist/")
-    listed = [line.split(maxsplit=1)[-1] for line in _read_lines(lists / "classInd.txt")]
+    index = lists / "classInd.txt"
+    listed = class_names(index) if index.is_file() else _ucf_folders(root)
+    told = f"{index.name} does not list" if index.is_file() else f"{root} has no folder with videos for"
     chosen = classes or tuple(listed)
     if unknown := [name for name in chosen if name not in listed]:
-        raise VddError(f"{lists / 'classInd.txt'}: does not list the class {unknown[0]}")
+        raise VddError(f"{lists}: {told} the class {unknown[0]}")
     label_of = {name: label for label, name in enumerate(chosen)}
     videos = first_folder(root, tuple(f for f in UCF_VIDEOS if any((root / f / name).is_dir() for name in chosen)))
     videos = videos or root
@@ -98,22 +78,31 @@ def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1) -
 
     def entries(path: Path) -> tuple[Entry, ...]:
         found = []
-        for number, line in enumerate(_read_lines(path), 1):
-            name, slash, file = line.split()[0].partition("/")
-            if not slash:
+        for number, line in enumerate(read_lines(path), 1):
+            name, names = listed_video(line, listed)
+            if not names:
                 raise VddError(f"{path}, line {number}: expected CLASS/VIDEO, found {line[:60]!r}")
             if name not in listed:
-                raise VddError(f"{path}, line {number}: classInd.txt does not list the class {name!r}")
+                raise VddError(f"{path}, line {number}: {told} the class {name!r}")
             if name in label_of:
-                stem = Path(file).stem
-                if stem in files[name]:
+                stems = (stem for file in names for stem in (Path(file).stem, file))
+                stem = next((stem for stem in stems if stem in files[name]), None)
+                if stem is not None:
                     found.append(Entry(files[name][stem], label_of[name], f"{name}/{stem}"))
                 else:
-                    absent.append(f"{name}/{file}")
+                    absent.append(f"{name}/{names[0]}")
         return tuple(found)
 
     train, test = (entries(lists / f"{part}list{split:02d}.txt") for part in ("train", "test"))
     return Listing(chosen, train, test, tuple(absent))
+
+
+def _ucf_folders(root: Path) -> list[str]:
+    """Names of the class folders that hold videos, in the first place that has any."""
+    for place in UCF_VIDEOS:
+        if names := folders_with_videos(root / place):
+            return names
+    return []
 
 
 def class_folders(root: Path, *, seed: int = 0, test_share: float = 0.3) -> Listing:
@@ -122,8 +111,7 @@ def class_folders(root: Path, *, seed: int = 0, test_share: float = 0.3) -> List
     Clips cut from one source video (see `source_of`) stay on one side. Raises VddError where a class has no video.
     """
     base = root / "videos" if (root / "videos").is_dir() else root
-    names = tuple(sorted(item.name for item in base.iterdir() if item.is_dir() and not item.name.startswith(".")))
-    names = tuple(name for name in names if videos_in(base / name))
+    names = tuple(folders_with_videos(base))
     if len(names) < 2:
         raise VddError(f"{root}: not a dataset: no split lists and fewer than two class folders holding videos")
     train, test = [], []
@@ -164,7 +152,7 @@ def hmdb(root: Path, *, split: int = 1, leftovers_in_train: bool = False) -> Lis
     absent = []
     for label, (name, path) in enumerate(zip(classes, paths, strict=True)):
         files = videos_in(videos / name)
-        for number, line in enumerate(_read_lines(path), 1):
+        for number, line in enumerate(read_lines(path), 1):
             file, _, part = line.rpartition(" ")
             if part not in parts:
                 raise VddError(f"{path}, line {number}: expected 'VIDEO 0|1|2', found {line[:60]!r}")

@@ -104,7 +104,7 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
         if needed > free:
             raise VddError(
                 f"{folder}: the frame store needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make room, "
-                "set VDD_CACHE to a larger disk, or open the clips with store=False"
+                "point VDD_CACHE at a larger disk, or open the clips with store=False"
             )
     with pixels.open("ab") as file:
         if needed and hasattr(os, "posix_fallocate"):

@@ -11,13 +11,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from vddlib.core import files
-from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.core.errors import BrokenVideo, VddError, first_line
 
 EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
+# What the number of frames in a header is held against. Even a frame in which nothing changes takes some bits, and a few
+# bytes of the container around it: a byte is less than any real one takes. No camera's file plays 1000 frames a second, but
+# the duration of a few frames may be rounded to nothing.
+LEAST_BYTES, HIGHEST_RATE, FEW_FRAMES = 1, 1000, 10_000
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,15 @@ def _open(path: Path):
         raise BrokenVideo(f"{path}: no such video")
     if path.stat().st_size == 0:
         raise BrokenVideo(f"{path}: the file is empty; copy or download it again")
+    state = path.stat()
+    _header_of_file(str(path), state.st_size, state.st_mtime_ns)
     decord = _decord()
     try:
         # One thread: videos are read by parallel processes already.
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
         frames = len(reader)
     except Exception as error:
-        raise BrokenVideo(f"{path}: not a readable video ({_first_line(error)})") from None
+        raise BrokenVideo(f"{path}: not a readable video ({first_line(error, end=True)})") from None
     if frames == 0:
         raise BrokenVideo(f"{path}: holds no frame")
     return reader
@@ -67,34 +74,60 @@ def _rgb(frame) -> np.ndarray:
     return pixels if channels == 3 else pixels.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[-120:]
-
-
 def probe(path: Path) -> Probe:
     """Frames, fps and size of one video. Raises BrokenVideo (one line) where it cannot be read."""
     reader = _open(path)
-    announced = _container(path)[2]
+    announced = _header(path, path).frames
     if len(reader) < 0.9 * announced:  # some slack: a header may be off by a few frames
         raise BrokenVideo(f"{path}: truncated: {len(reader)} of the {announced} frames it announces; copy it again")
     try:
         height, width = reader[0].shape[:2]
         return Probe(len(reader), float(reader.get_avg_fps()), width, height)
     except Exception as error:
-        raise BrokenVideo(f"{path}: its first frame cannot be decoded ({_first_line(error)})") from None
+        raise BrokenVideo(f"{path}: its first frame cannot be decoded ({first_line(error, end=True)})") from None
 
 
-def _container(path: Path) -> tuple[str, str, int]:
-    """(format, codec, number of frames by the header or 0) of the container; blank where it cannot be read."""
+class Header(NamedTuple):
+    """What a container says: its format, the codec, the number of frames (0: it does not say)."""
+
+    format: str
+    codec: str
+    frames: int
+
+
+def _header(source: Path | bytes, name: object) -> Header:
+    """The header of a file or of its bytes, with a number of frames that can be true.
+
+    decord makes room for as many frames as the header announces, and takes the process down where that is too much. So a
+    number that cannot be true is refused before decord sees the file. Raises BrokenVideo, which calls the video `name`.
+    """
     import av
 
     try:
-        with av.open(str(path)) as container:
-            track = container.streams.video[0]
-            return container.format.name, track.codec_context.name, track.frames
-    except Exception:
-        return "", "", 0
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+            track, size = container.streams.video[0], container.size
+            seconds = (container.duration or 0) / av.time_base
+            header = Header(container.format.name, track.codec_context.name, track.frames)
+            # Where nothing is announced, decord reckons with duration and rate.
+            frames = track.frames or seconds * float(track.average_rate or 0)
+    except Exception as error:
+        why = (
+            "it holds no video"
+            if isinstance(error, IndexError)
+            else getattr(error, "strerror", None) or first_line(error)
+        )
+        raise BrokenVideo(f"{name}: not a readable video ({why})") from None
+    if frames > size / LEAST_BYTES:
+        raise BrokenVideo(f"{name}: broken: its header announces {frames:.0f} frames in {size} bytes; copy it again")
+    if frames > max(FEW_FRAMES, HIGHEST_RATE * seconds) and seconds > 0:
+        raise BrokenVideo(f"{name}: broken: its header announces {frames:.0f} frames in {seconds:g} s; copy it again")
+    return header
+
+
+@lru_cache(maxsize=2**16)
+def _header_of_file(path: str, size: int, changed: int) -> Header:
+    """The same, looked at once per process and file as long as its size and time of change stay: clips are drawn often."""
+    return _header(Path(path), path)
 
 
 def stream(path: Path) -> Iterator[np.ndarray]:
@@ -108,7 +141,7 @@ def stream(path: Path) -> Iterator[np.ndarray]:
             yield _rgb(reader.next())
         except (Exception, StopIteration) as error:
             raise BrokenVideo(
-                f"{path}: decoding stops at frame {index} of {len(reader)} ({_first_line(error)})"
+                f"{path}: decoding stops at frame {index} of {len(reader)} ({first_line(error, end=True)})"
             ) from None
 
 
@@ -132,14 +165,22 @@ def decode(path: Path, indices: Sequence[int]) -> np.ndarray:
     return np.stack([found[int(i)] for i in indices])
 
 
+def check_bytes(data: bytes) -> None:
+    """Raises BrokenVideo where the header of an encoded video in memory cannot be read, or cannot be true."""
+    _header(data, f"a stored video of {len(data)} bytes")
+
+
 def decode_bytes(data: bytes) -> np.ndarray:
     """All frames ``uint8 [T, H, W, 3]`` of an encoded video in memory, in order. Raises BrokenVideo."""
+    check_bytes(data)
     decord = _decord()
     try:
         reader = decord.VideoReader(io.BytesIO(data), ctx=decord.cpu(0), num_threads=1)
         return np.stack([_rgb(reader.next()) for _ in range(len(reader))])
     except Exception as error:
-        raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({_first_line(error)})") from None
+        raise BrokenVideo(
+            f"a stored video of {len(data)} bytes cannot be decoded ({first_line(error, end=True)})"
+        ) from None
 
 
 def crash_reason(path: Path, why: str) -> str:
@@ -158,13 +199,13 @@ def seek_is_exact(path: Path, samples: int = 16) -> bool:
     places = np.unique(np.linspace(0, max(0, len(reader) - 2), samples).round().astype(int))
     keep = set(places.tolist())
     reference = {i: frame for i, frame in enumerate(stream(path)) if i in keep}
-    if _container(path)[:2] == ("avi", "h264"):
+    if _header(path, path)[:2] == ("avi", "h264"):
         return False
     order = places[np.argsort(-(np.arange(len(places)) % 2) * len(places) - np.arange(len(places)))]  # back and forth
     try:
         return all(np.array_equal(_rgb(reader[int(i)]), reference[int(i)]) for i in order)
     except Exception as error:
-        raise BrokenVideo(f"{path}: seeking fails ({_first_line(error)})") from None
+        raise BrokenVideo(f"{path}: seeking fails ({first_line(error, end=True)})") from None
 
 
 def encode_bytes(frames: np.ndarray, fps: float = 25, quality: int = 23) -> bytes:
@@ -215,7 +256,7 @@ def stream_bytes(source: bytes | Path) -> int:
             return sum(packet.size for packet in container.demux(video=0))
     except (OSError, av.FFmpegError, IndexError) as error:
         name = "a stored video" if isinstance(source, bytes) else source
-        raise BrokenVideo(f"{name}: not a readable video ({_first_line(error)})") from None
+        raise BrokenVideo(f"{name}: not a readable video ({first_line(error, end=True)})") from None
 
 
 def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -> Path:

@@ -88,7 +88,7 @@ def pick_device(name: str = "auto") -> torch.device:
         return device
     except Exception as error:
         text = str(error).splitlines()[0]
-        raise VddError(f"device {name!r} cannot be used here ({text}); try device='cpu' or 'auto'") from None
+        raise VddError(f"device {name!r} cannot be used here ({text}); try device='cpu'") from None
 
 
 def loss_of(recipe: Recipe, logits: Tensor, target: Tensor, labels: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Detectors: motion on made frames, weights by name, real YOLO on real video."""
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from tests.conftest import SHARED
 from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.distillers.optdistill import detect as detect_module
 from vddlib.distillers.optdistill.boxes import overlap
 from vddlib.distillers.optdistill.detect import Motion, Yolo, detect, detector_named
 
@@ -73,3 +75,72 @@ def test_yolo_finds_people_in_real_videos(real_data):
         assert w > 0 and h > 0 and x > -2 and y > -2 and x + w < 325 and y + h < 245 and 0.25 <= one["confidence"] <= 1
     with pytest.raises(BrokenVideo):
         detect(real_data / "nothing.avi", detector_named(str(weights)))
+
+
+class Malicious:
+    """Unpickling it makes a file."""
+
+    def __init__(self, marker):
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+def saved_zip(content, path):
+    torch.save(content, path)
+
+
+def saved_before_torch_1_6(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def saved_by_pickle(content, path):
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize("save", [saved_zip, saved_before_torch_1_6, saved_by_pickle])
+@pytest.mark.parametrize("around", [lambda it: {"model": it}, lambda it: it])
+def test_weights_that_execute_code_are_refused_before_it_runs(tmp_path, monkeypatch, save, around):
+    from ultralytics.nn import tasks
+
+    monkeypatch.setattr(tasks, "SAFE_LOAD", False)  # as where ultralytics was imported before
+    monkeypatch.setenv("ULTRALYTICS_SAFE_LOAD", "false")
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    marker, path = tmp_path / "marker", tmp_path / "some.pt"
+    save(around(Malicious(marker)), path)
+    with pytest.raises(VddError, match=r"some\.pt: refused: loading it may execute (posix|nt)\.mkdir") as refused:
+        detector_named(str(path)).labels()
+    assert "\n" not in str(refused.value) and not marker.exists()
+    pickle.loads(pickle.dumps(Malicious(marker)))
+    assert marker.exists()  # it does what it says
+
+
+def test_genuine_pt_weights_are_loaded_safely(tmp_path, monkeypatch):
+    """An untrained network as ultralytics saves it: it finds nothing, but it runs, and it has labels."""
+    detect_module._ultralytics(offline=True)
+    from ultralytics import YOLO
+    from ultralytics.nn import tasks
+
+    YOLO("yolov5n.yaml", verbose=False).save(tmp_path / "genuine.pt")
+    monkeypatch.setattr(tasks, "SAFE_LOAD", False)
+    unsafe = []
+    real = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: unsafe.append(not k.get("weights_only")) or real(*a, **k))
+    detector = detector_named(str(tmp_path / "genuine.pt"))
+    assert detector.labels() == [str(label) for label in range(80)]
+    assert detector(np.zeros((1, 64, 64, 3), np.uint8)) == []
+    assert unsafe == [False]
+
+
+def test_other_formats_and_damaged_weights_are_refused_in_one_line(tmp_path):
+    for name in ("a.torchscript", "a.engine", "a.yaml", "a.pth"):
+        (tmp_path / name).write_bytes(b"weights")
+        with pytest.raises(VddError, match=rf"{name}: weights end in \.onnx or \.pt"):
+            detector_named(str(tmp_path / name))
+    for data in (b"", b"no weights", b"PK\x03\x04" + bytes(50)):
+        (tmp_path / "a.pt").write_bytes(data)
+        detect_module._yolo.cache_clear()
+        with pytest.raises(VddError, match=r"a\.pt: ultralytics cannot load these weights") as refused:
+            detector_named(str(tmp_path / "a.pt")).labels()
+        assert "\n" not in str(refused.value)

@@ -84,6 +84,24 @@ def test_a_set_of_mosaics(train, side, tmp_path):
     assert any(not torch.equal(epochs[0], other) for other in epochs[1:])  # starts are drawn anew
 
 
+@pytest.mark.parametrize(
+    ("settings", "ipc", "told", "untold"),
+    [
+        ({}, 5, ("lower ipc, now 5", "lower side, now 2", "raise boxes, now 1", "raise longest, now 14"), ("fallback",)),
+        ({"fallback": "skip", "side": 9, "lost": "hold"}, 1, ("fallback to 'centre'", "lower side, now 9"), ("ipc,", "lost")),
+        ({"side": 9, "segments": "frames", "longest": 0}, 1, ("side",), ("fallback", "boxes", "segments to", "longest")),
+        ({"threshold": 2.0}, 1, ("lower threshold, now 2.0",), ("preselect", "one_per_video", "confidence")),
+        ({"preselect": 2, "one_per_video": True}, 1, ("raise preselect, now 2", "one_per_video"), ("raise boxes",)),
+        ({"threshold": 2.0, "side": 1, "segments": "frames", "longest": 0}, 1, ("lower threshold",), ("side", "ipc,")),
+    ],
+)  # fmt: skip
+def test_advice_names_nothing_that_is_set_already(train, settings, ipc, told, untold):
+    with pytest.raises(VddError, match="usable segments where") as refused:
+        OptDistill(**{**FEW, "score": "random", **settings}).distill(train[0], ipc, 0)
+    advice = str(refused.value).partition("needed; ")[2]
+    assert all(part in advice for part in told) and not any(part in advice for part in untold), advice
+
+
 def test_nine_tiles_of_whole_frames(tmp_path_factory):
     root = write_ucf(tmp_path_factory.mktemp("nine") / "one", train=9, test=1, classes=("Red",))
     train, _ = load(str(root), geometry(6, 32, 1), workers=1)

@@ -1,6 +1,8 @@
 """What to follow: boxes in the first frame, by YOLO (through ultralytics) or by motion alone."""
 
 import os
+import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,10 +16,12 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from vddlib.core import cache
-from vddlib.core.errors import VddError
+from vddlib.core.errors import VddError, first_line
 from vddlib.core.files import file_sha256
 from vddlib.datasets import video
 
+# The formats that are read without executing anything in them; TensorRT's, TorchScript's and others hold programs.
+WEIGHT_FORMATS = (".onnx", ".pt")
 NO_LABEL = "*"  # of a detection by motion, which tells nothing apart: it fits whatever labels are wanted
 
 
@@ -109,7 +113,7 @@ def detector_named(name: str, confidence: float = 0.25) -> Detector:
 
     Weights are the path of a file, a file in ``$VDD_WEIGHTS``, or a name that ultralytics fetches (yolov5su.pt). Of several
     names with commas between, the first that lies here, else the last is fetched. Raises VddError where there are no such
-    weights.
+    weights, or where they are neither ONNX nor a .pt of ultralytics.
     """
     if name == "motion":
         return Motion()
@@ -117,6 +121,8 @@ def detector_named(name: str, confidence: float = 0.25) -> Detector:
     nearby = Path(os.environ.get("VDD_WEIGHTS", "."))
     places = (place for file in names for place in (Path(file), nearby / file))
     path = next((place for place in places if place.is_file()), None) or _fetched(names[-1])
+    if path.suffix not in WEIGHT_FORMATS:
+        raise VddError(f"{path}: weights end in {' or '.join(WEIGHT_FORMATS)}; export the network to ONNX")
     return Yolo(weights=str(path), confidence=confidence)
 
 
@@ -135,7 +141,7 @@ def _fetched(name: str) -> Path:
             try:
                 attempt_download_asset(str(place))
             except Exception as error:
-                raise VddError(f"{refusal} ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from None
+                raise VddError(f"{refusal} ({type(error).__name__}: {first_line(error, 150)})") from None
     if not place.is_file():
         raise VddError(refusal)
     return place
@@ -167,18 +173,43 @@ def _ultralytics(offline: bool) -> None:
     events.enabled = False
 
 
+def _only_safe_loading() -> None:
+    """Make ultralytics read a .pt with torch's restricted unpickler, whatever the environment asks for.
+
+    By default it unpickles them, which executes whatever the file says. The restricted unpickler makes tensors and the layers
+    of torch and ultralytics, and stops at the first name of anything else. It guards against files that execute code, not
+    against errors in torch's own reader, nor against networks that find what they should not. Raises VddError where the
+    installed ultralytics cannot do this.
+    """
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
+    from ultralytics.nn import tasks
+
+    if not (hasattr(tasks, "SAFE_LOAD") and getattr(getattr(tasks, "_SafeLoad", None), "SUPPORTED", False)):
+        raise VddError(
+            "this ultralytics or torch cannot read .pt without executing them: update both, or use .onnx weights"
+        )
+    tasks.SAFE_LOAD = True  # the variable was read when ultralytics was imported, maybe before this
+
+
 @lru_cache(maxsize=1)
 def _yolo(weights: str):
-    """The network, loaded once per process."""
+    """The network, loaded once per process. Raises VddError where it cannot be, or where a .pt would execute code."""
     _ultralytics(offline=True)
     from ultralytics import YOLO
 
+    if Path(weights).suffix != ".onnx":
+        _only_safe_loading()
     try:
         return YOLO(weights, task="detect")
     except Exception as error:
-        raise VddError(
-            f"{weights}: ultralytics cannot load these weights ({str(error).splitlines()[0][:150]})"
-        ) from None
+        # Torch names what it refused in the cause, as in "unsupported GLOBAL posix.system whose module posix is blocked".
+        told = str(error.__cause__) if isinstance(error.__cause__, pickle.UnpicklingError) else ""
+        if refused := re.search(r"(?:GLOBAL|class|function) ([\w.]+\.\w+)", told):
+            raise VddError(
+                f"{weights}: refused: loading it may execute {refused[1]}, which is no layer of a network that ultralytics "
+                "knows; where you trust the file, export it to ONNX"
+            ) from None
+        raise VddError(f"{weights}: ultralytics cannot load these weights ({first_line(error, 150)})") from None
 
 
 @contextmanager

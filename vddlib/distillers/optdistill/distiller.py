@@ -137,11 +137,28 @@ class OptDistill(Distiller):
             try:
                 chosen.append(choose(of_class, self.side**2 * ipc, stream, **limits))
             except VddError as error:
-                raise VddError(
-                    f"optdistill, class {train.classes[label]}: {error}; lower ipc or side, look at more videos or boxes, "
-                    f"or set fallback to 'centre'"
-                ) from None
+                raise VddError(f"optdistill, class {train.classes[label]}: {error}{self._remedies(ipc)}") from None
         return chosen, gathered
+
+    def _remedies(self, ipc: int) -> str:
+        """What to change where a class has too few segments: only what these settings leave to be changed."""
+        found = self.segments == "crops"
+        by_yolo = found and self.detector != "motion"
+        advice = {
+            f"lower ipc, now {ipc}": ipc > 1,
+            f"lower side, now {self.side}": self.side > 1,
+            f"raise preselect, now {self.preselect} (0: all videos)": self.preselect > 0,
+            f"raise boxes, now {self.boxes}": found and not self.one_per_video,
+            f"lower confidence, now {self.confidence:g}": by_yolo and self.confidence > 0,
+            f"raise longest, now {self.longest} (0: all frames)": self.longest > 0,
+            f"lower threshold, now {self.threshold}": self.threshold is not None,
+            "set one_per_video to false": self.one_per_video and found,
+            "set fallback to 'centre'": found and self.fallback != "centre",
+            "set lost to 'hold'": found and self.lost == "drop",
+            "set segments to 'frames'": found,
+        }
+        possible = [what for what, helps in advice.items() if helps]
+        return "; to have enough: " + ", or ".join(possible) if possible else "; give it more videos"
 
     def _compose(self, folder: Path, train: Clips, ipc: int, seed: int) -> None:
         """Make the set anew and write it into `folder`."""

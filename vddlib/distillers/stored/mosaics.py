@@ -54,7 +54,7 @@ class Mosaics(Content):
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> "Mosaics":
-        """From the tensors that the class names. Raises VddError where the files do not lie where they say."""
+        """From the tensors that the class names. Raises VddError where the files do not lie where they say, or are none."""
         scalars = ("width", "height", "side", "tiled", "clip_frames", "clip_size", "clip_stride")
         number = {name: int(expect(tensors, name, torch.int64, "")) for name in scalars}
         ends = expect(tensors, "ends", torch.int64, "N").tolist()
@@ -71,6 +71,8 @@ class Mosaics(Content):
             frames=number["clip_frames"], size=number["clip_size"], stride=number["clip_stride"], resize=(width, height)
         )
         videos = [data[begin:end] for begin, end in pairwise([0, *ends])]
+        for one in videos:
+            video.check_bytes(one)
         size, statistics = (number["width"], number["height"]), (tensors["mean"], tensors["std"])
         return cls(videos, lengths, size, number["side"], geometry, *statistics, bool(number["tiled"]))
 
