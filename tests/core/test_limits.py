@@ -57,6 +57,7 @@ def test_brackets_are_read_from_comments():
         ({"seeds": [0, -1]}, "seeds must be 0 to 2147483647, not -1"),
         ({"methods": {}}, "methods must not be empty"),
         ({"options": {"widths": [32, 10**9]}}, "options must be 0 to 4096, not 1000000000"),
+        ({"options": {"widths": ["1e9"]}}, "options must be 0 to 4096, not '1e9'"),
         ({"threshold": 2.0}, "threshold must be 0 to 1, not 2.0"),
     ],
 )

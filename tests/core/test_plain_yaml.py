@@ -35,6 +35,8 @@ REFUSED = {
     "empty tag": ("a: !!int ''\n", "not YAML: a value does not fit its own tag"),
     "no yes": ("a: !!bool x\n", "not YAML: a value does not fit its own tag"),
     "two documents": ("a: 1\n---\nb: 1\n", "line 2: not YAML"),
+    "half a character": ('dataset: "\\ud800"\n', "dataset: '\\ud800' holds characters that no file or log can"),
+    "no character": ('dataset: "a\\0b"\n', "dataset: 'a\\x00b' holds characters"),
     "control characters": ("a: \x00\n", "not YAML"),
 }
 

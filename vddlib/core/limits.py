@@ -48,10 +48,10 @@ class Limits:
         if self.filled and value in ("", [], {}):
             return "must not be empty"
         for leaf in _leaves(value):
-            if isinstance(leaf, str):
+            if isinstance(leaf, str) and not (self.low is not None and re.fullmatch(_NUMBER, leaf)):
                 if self.choices and not any(_chosen(leaf, choice) for choice in self.choices):
                     return f"must be one of {', '.join(self.choices)}, not {shown(leaf)}"
-            elif self.low is not None and not self._within(leaf):
+            elif self.low is not None and not self._within(float(leaf)):  # 1e-4 in a mapping is a text to YAML
                 return f"must be {self.range}, not {shown(leaf)}"
         return ""
 

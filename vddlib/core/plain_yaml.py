@@ -5,16 +5,19 @@ as long as a file wants, and makes dates out of texts. All of these are refused 
 """
 
 import math
+import re
 from pathlib import Path
 
 import yaml
 
 from vddlib.core.errors import VddError
+from vddlib.core.limits import shown
 
 MOST_BYTES = 100_000
 MOST_DEPTH = 20
 MOST_ALIASES = 20  # aliases of aliases multiply; so few of them stay small
 MOST_DIGITS = 30
+_UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 _TYPES = "parameters are numbers, texts, true or false, null, lists and mappings"
 
 
@@ -121,6 +124,8 @@ def _not_plain(value, place: str = "the file") -> str:
                 return problem
     elif isinstance(value, list):
         return next(filter(None, (_not_plain(item, place) for item in value)), "")
+    elif isinstance(value, str) and _UNWRITABLE.search(value):
+        return f"{place}: {shown(value)} holds characters that no file or log can"
     elif isinstance(value, float) and not math.isfinite(value):
         return f"{place}: {value} is no finite number"
     elif not isinstance(value, str | int | float | None):
