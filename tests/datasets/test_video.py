@@ -178,7 +178,7 @@ def test_damaged_bytes_in_memory_never_end_the_process():
     good, cases = video.encode_bytes(moving_square(0, 0, 30)), []
     table = good.index(b"stsz") + 16
     for entry in range(0, 30, 3):
-        cases.append(good[: table + 4 * entry] + b"\x7f\xff\xff\xff" + good[table + 4 * entry + 4 :])
+        cases.append(good[: table + 4 * entry] + b"\x00\x7f\x00\x00" + good[table + 4 * entry + 4 :])
     cases += [good[: len(good) * k // 10] for k in range(1, 10)]
     results = [
         found for _, found in run_each(cases, bytes_or_reason, "damaged", 2, crashed=lambda data, why: 0, limit=60)
