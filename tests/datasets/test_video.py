@@ -166,6 +166,27 @@ def test_forged_frame_counts_are_refused_or_read_and_never_end_the_process(tmp_p
         assert "frames in" in results[tmp_path / name]
 
 
+def bytes_or_reason(data):
+    try:
+        return len(video.decode_bytes(data))
+    except BrokenVideo as error:
+        return str(error)
+
+
+def test_damaged_bytes_in_memory_never_end_the_process():
+    """decord's reader of bytes did, where its reader of files refuses or reads them."""
+    good, cases = video.encode_bytes(moving_square(0, 0, 30)), []
+    table = good.index(b"stsz") + 16
+    for entry in range(0, 30, 3):
+        cases.append(good[: table + 4 * entry] + b"\x00\x7f\x00\x00" + good[table + 4 * entry + 4 :])
+    cases += [good[: len(good) * k // 10] for k in range(1, 10)]
+    results = [
+        found for _, found in run_each(cases, bytes_or_reason, "damaged", 2, crashed=lambda data, why: 0, limit=60)
+    ]
+    assert len(results) == len(cases)
+    assert all((isinstance(found, str) and "\n" not in found) or 0 < found <= 30 for found in results), results
+
+
 def test_what_pictures_may_take_is_not_refused(tmp_path):
     """Long still videos, whose frames take a few bytes each, and single frames shown for a moment."""
     still = np.full((3000, 16, 16, 3), 90, np.uint8)
