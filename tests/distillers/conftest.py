@@ -10,10 +10,10 @@ from vddlib.distillers.stored.pixels import Pixels, initial
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_root, tmp_path_factory):
-    """The made dataset's train and test clips, as everywhere, but decoded once for all tests here."""
+def tiny(tiny_root, tiny_store):
+    """The made dataset's train and test clips, as everywhere, but the same objects for all tests here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VDD_CACHE", str(tmp_path_factory.mktemp("store")))
+        patch.setenv("VDD_CACHE", str(tiny_store))
         return load(str(tiny_root), geometry(8, 32, 2), workers=1)
 
 

@@ -2,6 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # pydantic takes longer to import than most commands that only want an error
+    from pydantic import ValidationError
 
 
 class VddError(Exception):
@@ -20,6 +24,15 @@ def unknown(what: str, name: str, known: Iterable[str], more: str = "") -> VddEr
     near = difflib.get_close_matches(name, known := list(known), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return VddError(f"unknown {what} {name!r}: {hint}known are {', '.join(known)}{more}")
+
+
+def first_mistake(error: "ValidationError") -> tuple[str, str]:
+    """(where, what) of the first mistake that pydantic found: 'network.name', 'input should be a valid string'.
+
+    Where is '' for a mistake of the whole.
+    """
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"].lower()
 
 
 class BrokenVideo(VddError):

@@ -32,7 +32,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def partial_name(path: Path) -> Path:
+def _partial_name(path: Path) -> Path:
     """A temporary name beside `path` that no other process uses, on any of the machines that share the folder."""
     # Beside it, since a rename is atomic only within one file system.
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -42,7 +42,7 @@ def write_atomic(path: str | Path, data: str | bytes | memoryview) -> Path:
     """Write a whole file or none: a temporary file beside it takes the final name when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_name(path)
+    partial = _partial_name(path)
     try:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
         partial.replace(path)

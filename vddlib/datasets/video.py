@@ -6,7 +6,6 @@ decoded in order; `seek_is_exact` only reports. PyAV writes. Frames are ``uint8 
 
 import errno
 import io
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +17,7 @@ import numpy as np
 
 from vddlib.core import files
 from vddlib.core.errors import BrokenVideo, VddError, first_line
+from vddlib.core.scratch import private_folder
 
 EXTENSIONS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
 # What the number of frames in a header is held against. Even a frame in which nothing changes takes some bits, and a few
@@ -50,8 +50,7 @@ def _open(path: Path):
         raise BrokenVideo(f"{path}: no such video")
     if path.stat().st_size == 0:
         raise BrokenVideo(f"{path}: the file is empty; copy or download it again")
-    state = path.stat()
-    _header_of_file(str(path), state.st_size, state.st_mtime_ns)
+    _header_of_file(path)
     decord = _decord()
     try:
         # One thread: videos are read by parallel processes already.
@@ -78,7 +77,7 @@ def _rgb(frame) -> np.ndarray:
 def probe(path: Path) -> Probe:
     """Frames, fps and size of one video. Raises BrokenVideo (one line) where it cannot be read."""
     reader = _open(path)
-    announced = _header(path, path).frames
+    announced = _header_of_file(path).frames
     if len(reader) < 0.9 * announced:  # some slack: a header may be off by a few frames
         raise BrokenVideo(f"{path}: truncated: {len(reader)} of the {announced} frames it announces; copy it again")
     try:
@@ -125,9 +124,14 @@ def _header(source: Path | bytes, name: object) -> Header:
     return header
 
 
+def _header_of_file(path: Path) -> Header:
+    """The same, read once per process and file as long as its size and time of change stay: clips are drawn often."""
+    state = Path(path).stat()
+    return _header_once(str(path), state.st_size, state.st_mtime_ns)
+
+
 @lru_cache(maxsize=2**16)
-def _header_of_file(path: str, size: int, changed: int) -> Header:
-    """The same, looked at once per process and file as long as its size and time of change stay: clips are drawn often."""
+def _header_once(path: str, size: int, changed: int) -> Header:
     return _header(Path(path), path)
 
 
@@ -175,8 +179,8 @@ def decode_bytes(data: bytes) -> np.ndarray:
     """All frames ``uint8 [T, H, W, 3]`` of an encoded video in memory, in order. Raises BrokenVideo."""
     check_bytes(data)
     # Through a file: decord's reader of bytes in memory takes the process down on files that its reader of files refuses.
-    with tempfile.TemporaryDirectory(prefix="vdd") as folder:
-        path = Path(folder) / "stored.mp4"
+    with private_folder() as folder:
+        path = folder / "stored.mp4"
         path.write_bytes(data)
         try:
             return np.stack(list(stream(path)))
@@ -201,7 +205,7 @@ def seek_is_exact(path: Path, samples: int = 16) -> bool:
     places = np.unique(np.linspace(0, max(0, len(reader) - 2), samples).round().astype(int))
     keep = set(places.tolist())
     reference = {i: frame for i, frame in enumerate(stream(path)) if i in keep}
-    if _header(path, path)[:2] == ("avi", "h264"):
+    if _header_of_file(path)[:2] == ("avi", "h264"):
         return False
     order = places[np.argsort(-(np.arange(len(places)) % 2) * len(places) - np.arange(len(places)))]  # back and forth
     try:
@@ -265,13 +269,9 @@ def encode(path: Path, frames: np.ndarray, fps: float = 25, quality: int = 23) -
     """Write frames ``uint8 [T, H, W, 3]`` as an MP4 (see `encode_bytes`), whole or not at all."""
     path = Path(path)
     data = encode_bytes(frames, fps, quality)
-    partial = files.partial_name(path)
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        return files.write_atomic(path, data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
             raise VddError(f"{path}: the disk is full; free some space and run again; the run resumes here") from None
         raise
-    return path

@@ -56,16 +56,13 @@ DISTILLERS: dict[str, type[Distiller]] = _found()
 
 def kind_of(method: str) -> type[Distiller]:
     """The class of a method; of `dm+vdsd` that is DM. Raises VddError for an unknown method or storage."""
-    name, plus, _ = method.partition("+")
-    composed = [
-        f"{known}+{storage}"
-        for known, kind in DISTILLERS.items()
-        if issubclass(kind, Optimised)
-        for storage in Storage.registry
-    ]
-    if name not in DISTILLERS or (plus and method not in composed):
+    name, plus, suffix = method.partition("+")
+    kind = DISTILLERS.get(name)
+    if kind is None or (plus and not (issubclass(kind, Optimised) and suffix in Storage.registry)):
+        optimised = [known for known, one in DISTILLERS.items() if issubclass(one, Optimised)]
+        composed = [f"{known}+{storage}" for known in optimised for storage in Storage.registry]
         raise unknown("method", method, [*DISTILLERS, *composed])
-    return DISTILLERS[name]
+    return kind
 
 
 def build(method: str, **params) -> Distiller:

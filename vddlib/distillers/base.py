@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vddlib.core.errors import VddError
+from vddlib.core.errors import VddError, first_mistake
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.distilled import DistilledSet
 
@@ -24,10 +24,9 @@ class Distiller(BaseModel):
         try:
             super().__init__(**params)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "parameters"
+            name, mistake = first_mistake(error)
             known = ", ".join(type(self).model_fields) or "none"
-            raise VddError(f"{self.name}: {name}: {first['msg'].lower()} (hyper-parameters: {known})") from None
+            raise VddError(f"{self.name}: {name or 'parameters'}: {mistake} (hyper-parameters: {known})") from None
 
     @property
     def method(self) -> str:

@@ -128,8 +128,7 @@ class DistilledSet:
         tensors |= {"labels": self.labels, "targets": self.targets.clone()}
         files.write_tensors(folder / "tensors.safetensors", tensors)
         facts = {"kind": self.content.kind, "classes": self.classes, "clips": len(self)}
-        sizes = {name: getattr(self, name) for name in BYTES}
-        files.write_json(folder / "card.json", {**self.card, **sizes, **facts})
+        files.write_json(folder / "card.json", {**self.card, **stored_bytes(self), **facts})
         if previews:
             for i, clip in enumerate(self.pixels):
                 encode(folder / f"{i:04d}_{self.classes[self.labels[i]]}.mp4", clip, VIDEO_FPS, VIDEO_QUALITY)
@@ -148,6 +147,11 @@ class DistilledSet:
         except (OSError, ValueError, KeyError, VddError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
             raise VddError(f"{folder}: not a complete distilled set ({why})") from None
+
+
+def stored_bytes(distilled: DistilledSet) -> dict[str, int]:
+    """Bytes of a set, soft labels included: as float32, as uint8, as H.264 streams, and as files with their containers."""
+    return {kind: getattr(distilled, kind) for kind in BYTES}
 
 
 def _read_card(path: Path) -> dict[str, Any]:

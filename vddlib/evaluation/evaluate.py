@@ -13,7 +13,7 @@ from vddlib.core.errors import VddError
 from vddlib.core.progress import say
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
-from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.distilled import DistilledSet, stored_bytes
 from vddlib.distillers.full import FullSet
 from vddlib.evaluation.metrics import metrics, predict
 from vddlib.evaluation.protocols import Protocol, named
@@ -171,10 +171,7 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> d
         "distill_seconds": card.get("distill_seconds"),
         "train_seconds": student.log.seconds,  # when it was trained, also where it came out of the cache
         "peak_memory_mb": max(student.log.peak_memory_mb, card.get("peak_memory_mb") or 0),
-        "bytes_float32": distilled.bytes_float32,
-        "bytes_uint8": distilled.bytes_uint8,
-        "bytes_video": distilled.bytes_video,
-        "bytes_stream": distilled.bytes_stream,
+        **stored_bytes(distilled),
         "dataset_sha256": test.fingerprint,
         **student.made,
         "lr": chosen.recipe.lr,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vddlib.core.errors import VddError, unknown
+from vddlib.core.errors import VddError, first_mistake, unknown
 from vddlib.training.fit import Recipe
 
 
@@ -141,7 +141,6 @@ def protocol(name: str, *, augmentation: tuple | None = None, **changes) -> Prot
     try:
         recipe = Recipe(**{**chosen.recipe.model_dump(), **changes})  # model_copy would not check the changes
     except ValidationError as error:
-        first = error.errors()[0]
-        raise VddError(f"protocol {name}: {first['loc'][0]}: {first['msg'].lower()}") from None
+        raise VddError(": ".join((f"protocol {name}", *first_mistake(error)))) from None
     names = chosen.augmentation if augmentation is None else tuple(augmentation)
     return chosen.model_copy(update={"recipe": recipe, "augmentation": names})

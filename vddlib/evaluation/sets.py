@@ -8,14 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vddlib.datasets.video import decode_bytes, encode_bytes
-from vddlib.distillers.distilled import BYTES, DistilledSet
+from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.stored.clips import StoredClips
 from vddlib.distillers.stored.contract import VIDEO_FPS, VIDEO_QUALITY
-
-
-def stored_bytes(distilled: DistilledSet) -> dict[str, int]:
-    """Bytes of a set, soft labels included: as float32, as uint8, as H.264 streams, and as files with their containers."""
-    return {kind: getattr(distilled, kind) for kind in BYTES}
 
 
 def entropy(p: Tensor) -> Tensor:

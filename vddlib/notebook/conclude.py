@@ -19,8 +19,9 @@ def verdict(ours: Sequence[float], reference: Sequence[float], confidence: float
     standard error times the t quantile of `confidence` at n - 1 degrees of freedom. One seed never tells two things apart.
     Raises VddError where the lengths differ, nothing is given or a value is not finite.
     """
-    mean, std, n = _difference(ours, reference)
-    if n == 1 or abs(mean) <= std / math.sqrt(n) * t_quantile(n - 1, confidence):
+    differences = _differences(ours, reference)
+    mean, n = fmean(differences), len(differences)
+    if n == 1 or abs(mean) <= stdev(differences) / math.sqrt(n) * t_quantile(n - 1, confidence):
         return NOT_TOLD_APART
     return "above" if mean > 0 else "below"
 
@@ -39,21 +40,25 @@ def compare_by_seed(
     denominator), the judgement `verdict`'s. A fixed number (chance, a published mean) is a reference that repeats it.
     Raises VddError as `verdict` does.
     """
-    mean, std, n = _difference(ours, reference)
+    differences = _differences(ours, reference)
+    mean, over_seeds = fmean(differences), spread(differences, f".{decimals}f")
     size = f"{abs(mean):.{decimals}f}"
     side = "above" if mean > 0 else "below"
-    spread = f"std {std:.{decimals}f} over {n} seeds" if n > 1 else "one seed"
     told = NOT_TOLD_APART if verdict(ours, reference) == NOT_TOLD_APART else "told apart"
     if float(size) == 0:
-        return f"{name} is level with {reference_name} to within {10**-decimals:g} {unit} ({spread}): {told}."
-    return f"{name} is {size} {unit} {side} {reference_name} ({spread}): {told}."
+        return f"{name} is level with {reference_name} to within {10**-decimals:g} {unit} ({over_seeds}): {told}."
+    return f"{name} is {size} {unit} {side} {reference_name} ({over_seeds}): {told}."
 
 
 def mean_by_seed(name: str, values: Sequence[float], unit: str = "%", decimals: int = 1) -> str:
     """One sentence: "DM reaches 18.8 % (std 3.7 over 3 seeds)." Raises VddError where a value is missing or not finite."""
     values = _finite(values)
-    spread = f"std {stdev(values):.{decimals}f} over {len(values)} seeds" if len(values) > 1 else "one seed"
-    return f"{name} reaches {fmean(values):.{decimals}f} {unit} ({spread})."
+    return f"{name} reaches {fmean(values):.{decimals}f} {unit} ({spread(values, f'.{decimals}f')})."
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """ "std 1.9 over 3 seeds", or "one seed"; `form` is the number's format, such as '.1f'."""
+    return f"std {stdev(values):{form}} over {len(values)} seeds" if len(values) > 1 else "one seed"
 
 
 def conclusion(sentences: Sequence[str]) -> Markdown:
@@ -71,13 +76,12 @@ def t_quantile(degrees: int, confidence: float = 0.95) -> float:
     return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
-def _difference(ours: Sequence[float], reference: Sequence[float]) -> tuple[float, float, int]:
-    """Mean, standard deviation (0 for one seed) and number of the paired differences."""
+def _differences(ours: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """The paired differences, one per seed."""
     ours, reference = _finite(ours), _finite(reference)
     if len(ours) != len(reference):
         raise VddError(f"{len(ours)} values against {len(reference)}: a comparison by seed needs one of each per seed")
-    differences = [a - b for a, b in zip(ours, reference, strict=True)]
-    return fmean(differences), stdev(differences) if len(differences) > 1 else 0.0, len(differences)
+    return [a - b for a, b in zip(ours, reference, strict=True)]
 
 
 def _finite(values: Sequence[float]) -> list[float]:

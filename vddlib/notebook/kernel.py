@@ -25,7 +25,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from vddlib.core.errors import VddError
 from vddlib.core.measure import ProcessMemory
-from vddlib.notebook.scratch import private_folder
+from vddlib.core.scratch import clear_abandoned, private_folder
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _SILENT = logging.getLogger("vddlib.notebook.kernel.client")
@@ -157,6 +157,7 @@ class Execution:
         """Called back by papermill with its NotebookExecutionManager."""
         self.cells = list(manager.nb.cells)  # papermill inserts a marker at a failure
         out, err = _Lines(self.line), _Lines(self.line)
+        clear_abandoned()
         with private_folder() as folder:
             client = PapermillNotebookClient(
                 manager,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import fmean, stdev
+from statistics import fmean
 
 import pandas as pd
 from IPython.display import HTML, Markdown
@@ -16,7 +16,7 @@ from vddlib.distillers.matching.optimising import History
 from vddlib.evaluation.evaluate import Report, evaluate_each
 from vddlib.evaluation.protocols import Protocol
 from vddlib.notebook import outputs, show
-from vddlib.notebook.conclude import compare_by_seed, conclusion, mean_by_seed
+from vddlib.notebook.conclude import compare_by_seed, conclusion, mean_by_seed, spread
 from vddlib.plots.style import Drawing
 from vddlib.training.networks import Network, TrainedNetwork
 
@@ -203,8 +203,7 @@ class MethodPage:
 
 def moved_sentence(moved: Sequence[float]) -> str:
     """How far a pixel moved in the mean; ``moved`` holds the grey levels (0 to 255) of every seed's set."""
-    spread = f"std {stdev(moved):.2g} over {len(moved)} seeds" if len(moved) > 1 else "one seed"
-    return f"Distillation moved a pixel by {fmean(moved):.2g} of 255 grey levels in the mean ({spread})."
+    return f"Distillation moved a pixel by {fmean(moved):.2g} of 255 grey levels in the mean ({spread(moved, '.2g')})."
 
 
 def loss_sentence(losses: Sequence[Sequence[float]]) -> str:

@@ -13,11 +13,11 @@ from torch import nn
 from vddlib import distillers, evaluation, results
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
-from vddlib.distillers.distilled import BYTES, DistilledSet
+from vddlib.distillers.distilled import BYTES, DistilledSet, stored_bytes
 from vddlib.distillers.stored.contract import VIDEO_FPS, VIDEO_QUALITY
 from vddlib.evaluation import Report
 from vddlib.evaluation.protocols import Protocol
-from vddlib.evaluation.sets import as_encoded, information, predictions, stored_bytes
+from vddlib.evaluation.sets import as_encoded, information, predictions
 from vddlib.notebook.conclude import compare_by_seed
 from vddlib.results.schema import display
 from vddlib.training.fit import Recipe

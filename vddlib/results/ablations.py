@@ -1,5 +1,7 @@
 """Ablations side by side: what every experiment of a paper measured, beside the table that it answers."""
 
+from typing import NamedTuple
+
 import pandas as pd
 
 from vddlib.results.compare import STANDS_FOR
@@ -9,20 +11,30 @@ from vddlib.results.records import summarise
 from vddlib.results.schema import blank_to_none, display, headline
 from vddlib.results.write import Block, cell
 
-# Records of an experiment carry its name as their variant. (what it asks, paper, the table that it answers)
-EXPERIMENTS = {
-    "components": ("TSGF's two parts", "tsgf", 3),
-    "architectures": ("students that the clips were not recovered from", "tsgf", 4),
-    "initialisation": ("what recovery begins with", "tsgf", 5),
-    "augmentation": ("what students' batches are mixed by", "tsgf", 6),
-    "groups": ("classes that move little and much", "tsgf", 7),
-    "ipcs": ("clips per class", "tsgf", 8),
-    "mask": ("what the mask does to the gradient", "tsgf", 9),
-    "frames": ("frames in a clip (figure 4)", "tsgf", None),
-    "labels": ("the share of soft labels", "tsgf", None),
-    "compare": ("OptDistill with one thing changed", "optdistill", None),
-    "hard labels": ("sets with soft labels, under hard ones", "optdistill", None),
-    "from files": ("students of the clips as they are, and of what comes back out of their files", "optdistill", None),
+
+class Experiment(NamedTuple):
+    """What an experiment is about, the paper it belongs to, and the table of it that it answers."""
+
+    about: str
+    paper: str
+    table: int | None
+
+
+EXPERIMENTS = {  # by the variant that its records carry
+    "components": Experiment("TSGF's two parts", "tsgf", 3),
+    "architectures": Experiment("students that the clips were not recovered from", "tsgf", 4),
+    "initialisation": Experiment("what recovery begins with", "tsgf", 5),
+    "augmentation": Experiment("what students' batches are mixed by", "tsgf", 6),
+    "groups": Experiment("classes that move little and much", "tsgf", 7),
+    "ipcs": Experiment("clips per class", "tsgf", 8),
+    "mask": Experiment("what the mask does to the gradient", "tsgf", 9),
+    "frames": Experiment("frames in a clip (figure 4)", "tsgf", None),
+    "labels": Experiment("the share of soft labels", "tsgf", None),
+    "compare": Experiment("OptDistill with one thing changed", "optdistill", None),
+    "hard labels": Experiment("sets with soft labels, under hard ones", "optdistill", None),
+    "from files": Experiment(
+        "students of the clips as they are, and of what comes back out of their files", "optdistill", None
+    ),
 }
 ILLEGIBLE = {5, 8}  # of TSGF, in the copy at hand, but for single values
 SETTINGS = ["dataset", "method", "subset", "ipc", "protocol", "student", "teacher", "frames"]
@@ -44,7 +56,7 @@ def ablations(df: pd.DataFrame) -> list[Block]:
     if "variant" not in df:
         return []
     blocks = []
-    for experiment, (asks, paper, number) in EXPERIMENTS.items():
+    for experiment, (about, paper, number) in EXPERIMENTS.items():
         part = df[df["variant"] == experiment]
         if part.empty:
             continue
@@ -53,7 +65,7 @@ def ablations(df: pd.DataFrame) -> list[Block]:
         table, shared = _without_constants(_beside(summarise(part), theirs))
         answered = f", table {number} of the paper" if number else ""
         answered += " (illegible in the copy at hand)" if number in ILLEGIBLE else ""
-        blocks.append(Block(" · ".join([f"{experiment}: {asks}{answered}", *shared]), table))
+        blocks.append(Block(" · ".join([f"{experiment}: {about}{answered}", *shared]), table))
     return blocks
 
 

@@ -58,12 +58,12 @@ def _recipes(df: pd.DataFrame) -> str:
 
 def _distillation(df: pd.DataFrame) -> str:
     """On methods that optimise for another number of iterations, or at another rate, than they do by default."""
-    from vddlib.distillers import DISTILLERS, kind_of
+    from vddlib.distillers import DISTILLERS
 
     texts = []
     for method, rows in df.groupby("method", sort=False):
-        known = method.partition("[")[0].partition("+")[0] in DISTILLERS
-        fields = kind_of(method.partition("[")[0]).model_fields if known else {}
+        name = method.partition("[")[0].partition("+")[0]
+        fields = DISTILLERS[name].model_fields if name in DISTILLERS else {}
         for column in (name for name in ("iterations", "lr_pixels") if name in fields and name in rows):
             ours = sorted(rows[column].dropna().unique())
             if [value for value in ours if value != fields[column].default]:

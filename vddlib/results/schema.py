@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from vddlib.core.errors import VddError
+from vddlib.core.errors import VddError, first_mistake
 from vddlib.results.methods import METHODS, method_rank
 
 DATASETS = {
@@ -107,11 +107,10 @@ def validated(row: dict) -> dict:
     except (ValidationError, TypeError) as error:
         if not isinstance(error, ValidationError):
             raise VddError(f"a record is a mapping of column names to values: {error}") from None
-        first = error.errors()[0]
-        column, value = ".".join(map(str, first["loc"])), first.get("input")
-        got = "" if first["type"] == "missing" else f", got {value!r}"
+        first, (column, mistake) = error.errors()[0], first_mistake(error)
+        got = "" if first["type"] == "missing" else f", got {first.get('input')!r}"
         name = row.get("method", "?")
-        raise VddError(f"record of '{name}': column '{column}': {first['msg'].lower()}{got}") from None
+        raise VddError(f"record of '{name}': column '{column}': {mistake}{got}") from None
     method_rank(clean.method)
     if clean.method == "full" and clean.ipc is not None:
         raise VddError(f"record of 'full': ipc is left empty (None) for the whole training set, got {clean.ipc}")

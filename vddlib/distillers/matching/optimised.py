@@ -12,7 +12,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 from torch import Tensor
 
 from vddlib.core import cache, files, seeding
-from vddlib.core.errors import VddError
+from vddlib.core.errors import VddError, first_mistake
 from vddlib.core.measure import forget_peak, peak_memory_mb
 from vddlib.core.progress import say, with_progress
 from vddlib.datasets.clips import Clips, to_pixels
@@ -75,8 +75,7 @@ class Optimised(Distiller):
             except KeyError:
                 raise ValueError(f"unknown kind of storage {kind!r}") from None
             except ValidationError as error:
-                first = error.errors()[0]
-                raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+                raise ValueError(": ".join(first_mistake(error))) from None
         if isinstance(value, Storage) and cls.only_stores and not isinstance(value, cls.only_stores):
             raise ValueError(f"{cls.name} can only store {cls.only_stores.__name__}, not {type(value).__name__}")
         return value

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.notebook.test_run import command, make
+from vddlib.core import scratch
 from vddlib.notebook import run as runner
-from vddlib.notebook import scratch
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The private temporary folder of a kernel, and what is cleared of those that killed runs left behind.
+"""Temporary folders of this process alone, and what is cleared of those that killed runs left behind.
 
 A run that is killed outright (by the out-of-memory killer, or by `kill -9`) cannot remove its folder. Its name therefore says
 which process made it, `vdd-PID-MACHINE-...`, and the next run removes it.
@@ -29,8 +29,7 @@ def _machine() -> str:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """A temporary folder for this process alone, removed at the end; first those of killed runs are."""
-    clear_abandoned()
+    """A temporary folder for this process alone, removed at the end, or by a later run's `clear_abandoned`."""
     prefix = f"vdd-{os.getpid()}-{_machine()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
