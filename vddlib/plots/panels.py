@@ -11,7 +11,7 @@ from vddlib.core.errors import VddError
 from vddlib.plots.style import GREY, INK, tint
 from vddlib.results.methods import own_protocol
 from vddlib.results.schema import chance, display
-from vddlib.results.select import BLOCK, under_own_protocol
+from vddlib.results.select import BLOCK, to_compare, under_own_protocol
 
 METRIC_LABELS = {"top1": "top-1 (%)", "top5": "top-5 (%)", "auc": "macro AUC (%)", "f1": "macro F1 (%)"}
 LINE_POINTS = 10.5  # height of a line of labels, points
@@ -27,8 +27,7 @@ def panels(df: pd.DataFrame, metric: str) -> list[tuple[str, pd.DataFrame]]:
         raise VddError(f"no record has a value in column '{metric}'")
     df = under_own_protocol(df[df[metric].notna()])
     keys = [column for column in [*BLOCK, "subset"] if column in df]
-    parts = [part for _, part in df.groupby(keys, dropna=False, sort=False)]
-    rich = [part for part in parts if not (part["method"] == "full").all()] or parts
+    rich, _ = to_compare(df, keys)
     for part in rich:
         _refuse_mixture(part)
     titles = [_title(part.iloc[0]) for part in rich]

@@ -76,9 +76,7 @@ def _value(row: dict, metric: str | None) -> float | None:
 def _blocks(rows: pd.DataFrame, df: pd.DataFrame, metric: str | None, with_protocol: bool):
     """Blocks of several methods; the rows that they show; and those of students that only the full data was trained on
     (all of them, where there is nothing else, are blocks too)."""
-    parts = [part for _, part in rows.groupby(select.BLOCK, dropna=False, sort=False)]
-    rich = [part for part in parts if not (part["method"] == "full").all()] or parts
-    alone = [part for part in parts if not any(part is other for other in rich)]
+    rich, alone = select.to_compare(rows, select.BLOCK)
     blocks = []
     for part in rich:
         used = metric or headline(part["dataset"].iloc[0])

@@ -47,6 +47,17 @@ def under_one_protocol(df: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return df[is_plain | ~has_plain]
 
 
+def to_compare(df: pd.DataFrame, keys: list[str]) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """The parts of `df` with the same `keys`: those with methods to compare, and those with full data alone.
+
+    Where there are none but the latter, these count as the former.
+    """
+    several, alone = [], []
+    for _, part in df.groupby(keys, dropna=False, sort=False):
+        (alone if (part["method"] == "full").all() else several).append(part)
+    return (several, alone) if several else (alone, [])
+
+
 def usual_runs(df: pd.DataFrame) -> pd.DataFrame:
     """One training length and teacher per block, method, protocol and IPC: those with most seeds, then most epochs."""
     keys = [*_block(df), "method", "protocol", "ipc"]
