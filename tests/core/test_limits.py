@@ -13,7 +13,7 @@ momentum: float = 0.5  # of SGD [0 to below 1]
 sampling: str = "stride"  # stride, even (SSv2) or middle [stride, even, middle]
 device: str = "auto"  # cuda where there is one [auto, cpu, cuda, cuda:N]
 protocol: str = "A"  # how students learn [A, A', A-regions, D+]
-seeds: list[int] = [0, 1]  # a student each [0 to 2147483647; not empty]
+seeds: list[int] = [0, 1]  # a student each [0 to 2147483647; not empty; each once]
 threshold: float | None = None  # least score [0 to 1]
 names: list[str] = []  # [] skips it
 options: dict = {
@@ -37,7 +37,7 @@ def test_brackets_are_read_from_comments():
     assert found["momentum"] == Limits(0, 1, below=True)
     assert found["sampling"].choices == ("stride", "even", "middle")
     assert found["protocol"].choices == ("A", "A'", "A-regions", "D+")
-    assert found["seeds"] == Limits(0, 2147483647, filled=True)
+    assert found["seeds"] == Limits(0, 2147483647, filled=True, distinct=True)
     assert found["options"] == Limits(0, 4096), "of a value over several lines it stands on the last"
     assert found["names"] == Limits() and found["methods"] == Limits(filled=True)
 
@@ -54,6 +54,7 @@ def test_brackets_are_read_from_comments():
         ({"device": "meta"}, "device must be one of auto, cpu, cuda, cuda:N, not 'meta'"),
         ({"device": "cuda:"}, "device must be one of auto, cpu, cuda, cuda:N, not 'cuda:'"),
         ({"seeds": []}, "seeds must not be empty"),
+        ({"seeds": [3, 1, 3]}, "seeds must name each once, and 3 stands there twice"),
         ({"seeds": [0, -1]}, "seeds must be 0 to 2147483647, not -1"),
         ({"methods": {}}, "methods must not be empty"),
         ({"options": {"widths": [32, 10**9]}}, "options must be 0 to 4096, not 1000000000"),

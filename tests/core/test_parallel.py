@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
-from vddlib.core.parallel import run_each
+from vddlib.core.parallel import Apart, Died, run_each
 
 
 def work(item: int) -> int:
@@ -32,6 +32,21 @@ def test_what_dies_or_hangs_costs_only_itself(items, workers, alone):
     wanted |= {3: "it crashed its worker process"} if 3 in items else {}
     wanted |= {5: "it did not end within 8 seconds"} if 5 in items else {}
     assert done == wanted
+
+
+def test_a_call_apart_returns_raises_or_dies_and_the_next_one_works():
+    apart = Apart()
+    assert apart(work, 2) == 4
+    (worker,) = apart._pool._processes
+    with pytest.raises(ZeroDivisionError):
+        apart(divmod, 1, 0)
+    assert apart(os.getpid) == worker, "one process for all calls"
+    with pytest.raises(Died, match="it crashed its worker process"):
+        apart(work, 3)
+    with pytest.raises(Died, match="it did not end within 2 seconds"):
+        apart(work, 5, limit=2)
+    assert apart(work, 4) == 16
+    apart._pool.shutdown()
 
 
 def test_nothing_to_do():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT, write_ucf
 from vddlib.core import cache, files
-from vddlib.core.errors import VddError
+from vddlib.core.errors import BrokenVideo, VddError
 from vddlib.core.parallel import run_each
 from vddlib.datasets import store
 from vddlib.datasets.catalog import read
@@ -295,6 +295,21 @@ def test_a_guarded_script_may_take_what_is_in_the_cache_as_it_begins(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "VDD_CACHE": str(tmp_path / "cache")}
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, env=env)
     assert str(sorted(map(abs, range(-8, 8)))) in ran.stdout, ran.stderr
+
+
+def _die(path, *_):
+    os._exit(1)
+
+
+def test_clips_without_a_store_survive_a_video_that_ends_its_decoder(tiny_root, monkeypatch):
+    """Each draw decodes; here, too, it is another process that does."""
+    train, _ = load(str(tiny_root), geometry(8, 16, 1), store=False, workers=1)
+    whole = train.clip(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("vddlib.datasets.video.decode", _die)
+        with pytest.raises(BrokenVideo, match=rf"{train.path(0)}: decoding it failed: it crashed its worker process"):
+            train.clip(0)
+    assert np.array_equal(train.clip(0), whole)
 
 
 @pytest.mark.parametrize("step", ["probing", "decoding"])

@@ -5,7 +5,7 @@
     momentum: float = 0.5  # of SGD [0 to below 1]
     sampling: str = "stride"  # how frames are chosen [stride, even, middle]
     device: str = "auto"  # where to compute [auto, cpu, cuda, cuda:N]
-    seeds: list[int] = [0, 1, 2]  # one student each [0 to 2147483647; not empty]
+    seeds: list[int] = [0, 1, 2]  # one student each [0 to 2147483647; not empty; each once]
     methods: dict = {"random": {}}  # methods by name [not empty]
 
 A range holds for every number in a list or mapping, however deep, and choices for every text in it. ``:N`` stands for a
@@ -21,12 +21,12 @@ from vddlib.core.errors import VddError
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 _RANGE = re.compile(rf"(above )?({_NUMBER}) to (below )?({_NUMBER})")
 _CHOICE = re.compile(r"[\w'+.:-]+")
-NOT_EMPTY = "not empty"
+NOT_EMPTY, EACH_ONCE = "not empty", "each once"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """A range, choices, and whether something must be in a list, mapping or text; by default anything goes.
+    """A range, choices, whether something must be in a list, mapping or text, and in a list but once; else anything goes.
 
     `above` and `below` say that `low` and `high` themselves are outside.
     """
@@ -37,6 +37,7 @@ class Limits:
     below: bool = False
     choices: tuple[str, ...] = ()
     filled: bool = False
+    distinct: bool = False
 
     @property
     def range(self) -> str:
@@ -47,6 +48,8 @@ class Limits:
         """What is wrong with `value`, as 'must be 1 to 1000, not 0'; '' where nothing is."""
         if self.filled and value in ("", [], {}):
             return "must not be empty"
+        if self.distinct and isinstance(value, list) and (again := [v for i, v in enumerate(value) if v in value[:i]]):
+            return f"must name each once, and {shown(again[0])} stands there twice"
         for leaf in _leaves(value):
             if isinstance(leaf, str) and not (self.low is not None and re.fullmatch(_NUMBER, leaf)):
                 if self.choices and not any(_chosen(leaf, choice) for choice in self.choices):
@@ -71,16 +74,16 @@ def limits_of(comment: str) -> Limits:
     bracket = re.search(r"\[([^\[\]]*)\]$", comment.strip())
     if not bracket:
         return NO_LIMITS
-    said, _, rest = (part.strip() for part in bracket[1].partition(";"))
-    if not rest and said == NOT_EMPTY:
+    said, *rest = (part.strip() for part in bracket[1].split(";"))
+    if said == NOT_EMPTY and not rest:
         return Limits(filled=True)
-    if rest in ("", NOT_EMPTY):
+    if set(rest) <= {NOT_EMPTY, EACH_ONCE}:
+        more = {"filled": NOT_EMPTY in rest, "distinct": EACH_ONCE in rest}
         if found := _RANGE.fullmatch(said):
-            low, high = _number(found[2]), _number(found[4])
-            return Limits(low, high, bool(found[1]), bool(found[3]), filled=bool(rest))
+            return Limits(_number(found[2]), _number(found[4]), bool(found[1]), bool(found[3]), **more)
         choices = tuple(choice.strip() for choice in said.split(","))
         if all(_CHOICE.fullmatch(choice) for choice in choices):
-            return Limits(choices=choices, filled=bool(rest))
+            return Limits(choices=choices, **more)
     raise VddError(f"[{bracket[1]}] says no limits; write [1 to 9], [above 0 to 1], [one, two] or [0 to 9; not empty]")
 
 

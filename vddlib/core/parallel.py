@@ -19,8 +19,13 @@ from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
 
 MOST_WORKERS = 16
+LIMIT_APART = 1800.0  # seconds: CSRT takes minutes for a long video
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 CRASHED = "it crashed its worker process"
+
+
+class Died(Exception):
+    """Work in another process took it down, or did not end; the message says which."""
 
 
 def run_each(
@@ -126,24 +131,58 @@ def _one_by_one(items: Sequence, work: Callable, crashed: Callable, limit: float
     waiting = deque(items)
     while waiting:
         with worker_pool(1) as pool:
-            try:
-                pool.submit(_ready, work).result()  # what it imports does not count as time of the first item
-            except BrokenProcessPool:
-                raise VddError(
-                    "worker processes die as they start: does the script guard its calls by "
-                    "`if __name__ == '__main__':`?"
-                ) from None
             while waiting:
                 item = waiting.popleft()
-                future, begun = pool.submit(work, item), time.monotonic()
                 try:
-                    yield item, future.result(timeout=limit)
-                except BrokenProcessPool:
-                    yield item, crashed(item, CRASHED)
+                    yield item, _alone_in(pool, work, (item,), limit)
+                except Died as death:
+                    yield item, crashed(item, str(death))
                     break
-                except TimeoutError:
-                    if time.monotonic() - begun < limit:  # raised by the work itself
-                        raise
-                    _kill(pool)
-                    yield item, crashed(item, f"it did not end within {limit:g} seconds")
-                    break
+
+
+def _alone_in(pool: ProcessPoolExecutor, work: Callable, arguments: tuple, limit: float) -> Any:
+    """``work(*arguments)`` in a pool of one process. Raises Died, the pool being of no use from then on."""
+    try:
+        pool.submit(_ready, work).result()  # what it imports does not count as time of the work
+    except BrokenProcessPool:
+        raise VddError(
+            "worker processes die as they start: does the script guard its calls by `if __name__ == '__main__':`?"
+        ) from None
+    future, begun = pool.submit(work, *arguments), time.monotonic()
+    try:
+        return future.result(timeout=limit)
+    except BrokenProcessPool:
+        raise Died(CRASHED) from None
+    except TimeoutError:
+        if time.monotonic() - begun < limit:  # raised by the work itself
+            raise
+        _kill(pool)
+        raise Died(f"it did not end within {limit:g} seconds") from None
+
+
+class Apart:
+    """Calls in one other process, which stays for the next call and is replaced after a call that it did not survive."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._mine = os.getpid()
+        self._one = threading.Lock()
+
+    def __call__(self, work: Callable, *arguments: Any, limit: float = LIMIT_APART) -> Any:
+        """``work(*arguments)``, all picklable; what it raises is raised here.
+
+        Raises Died where it takes its process down, or does not end within `limit` seconds.
+        """
+        with self._one:
+            if self._pool is None or self._mine != os.getpid():  # a fork has a copy of the pool, and no process in it
+                self._pool, self._mine = ProcessPoolExecutor(1, get_context("spawn"), end_with_parent), os.getpid()
+            try:
+                return _alone_in(self._pool, work, arguments, limit)
+            except (Died, VddError) as error:
+                if isinstance(error, Died) or self._pool._broken:
+                    self._pool.shutdown()
+                    self._pool = None
+                raise
+
+
+apart = Apart()  # the one of this process: whoever reads a few videos shares it

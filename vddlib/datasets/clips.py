@@ -87,7 +87,8 @@ class Clips(torch.utils.data.Dataset):
         if self._store is not None:
             return self._store.clip(self.part, place, start)
         row, path = self._rows[place], self._entries[place].path
-        return self.geometry.square(video.decode(path, self.geometry.indices(row.frames, start, row.fps)))
+        frames = video.apart(video.decode, path, self.geometry.indices(row.frames, start, row.fps))
+        return self.geometry.square(frames)
 
     def middle(self, i: int) -> np.ndarray:
         """``uint8 [T, size, size, 3]``: the clip from the middle of video `i`, for tests without random draws."""

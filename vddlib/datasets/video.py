@@ -6,16 +6,17 @@ decoded in order; `seek_is_exact` only reports. PyAV writes. Frames are ``uint8 
 
 import errno
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from vddlib.core import files
+from vddlib.core import files, parallel
 from vddlib.core.errors import BrokenVideo, VddError, first_line
 from vddlib.core.scratch import private_folder
 
@@ -187,6 +188,19 @@ def decode_bytes(data: bytes) -> np.ndarray:
         except BrokenVideo as error:
             why = str(error).removeprefix(f"{path}: ").replace(str(path), "it")
             raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({why})") from None
+
+
+def apart(work: Callable, path: Path, *arguments: Any) -> Any:
+    """``work(path, *arguments)`` in a process that a broken file may take down. Raises BrokenVideo, also where it does."""
+    try:
+        return parallel.apart(work, path, *arguments)
+    except parallel.Died as error:
+        raise BrokenVideo(crash_reason(path, str(error))) from None
+
+
+def first_frames(path: Path, count: int) -> np.ndarray:
+    """The first `count` frames ``uint8 [T, H, W, 3]`` of a video, or all where it has fewer. Raises BrokenVideo."""
+    return np.stack(list(islice(stream(path), count)))
 
 
 def crash_reason(path: Path, why: str) -> str:

@@ -74,7 +74,10 @@ def detection_pictures(
     import cv2
 
     frames = [
-        outlined(next(video.stream(train.path(i))), [tuple(found["box"]) for found in detected[i]["found"]])
+        outlined(
+            video.apart(video.first_frames, train.path(i), 1)[0],
+            [tuple(found["box"]) for found in detected[i]["found"]],
+        )
         for i in videos
     ]
     return np.stack([cv2.resize(frame, (width, height)) for frame in frames])
@@ -84,17 +87,16 @@ def follow_video(pipeline: Pipeline, i: int) -> Followed:
     """Detect in training video `i`, track the chosen boxes (the centre where nothing was found), crop. Raises BrokenVideo."""
     settings, train = pipeline.settings, pipeline.train
     centred = settings.model_copy(update={"fallback": "centre"}).pipeline(train, pipeline.seed)
-    boxes = centred.chosen_boxes(i, detect(train.path(i), pipeline.detector))
-    tracked = track(train.path(i), boxes, settings.longest)
+    boxes = centred.chosen_boxes(i, video.apart(detect, train.path(i), pipeline.detector))
+    tracked = video.apart(track, train.path(i), boxes, settings.longest)
     paths = [[tuple(box) if box else None for box in path] for path in tracked["paths"]]
     ratio = settings.tile[0] / settings.tile[1]
     drawn = []
-    for t, frame in zip(range(tracked["frames"]), video.stream(train.path(i)), strict=False):
+    for t, frame in enumerate(video.apart(video.first_frames, train.path(i), tracked["frames"])):
         inner = [path[t] for path in paths if path[t]]
         drawn.append(outlined(frame, inner, crops=[cover(box, *tracked["size"], ratio) for box in inner]))
-    return Followed(
-        tuple(tracked["size"]), paths, np.stack(drawn), crops(train.path(i), paths, *settings.tile, settings.lost)
-    )
+    cropped = video.apart(crops, train.path(i), paths, *settings.tile, settings.lost)
+    return Followed(tuple(tracked["size"]), paths, np.stack(drawn), cropped)
 
 
 def readable(width: int, height: int, least: int = 320) -> tuple[int, int]:
