@@ -69,7 +69,13 @@ def test_students_and_random_ones_are_those_of_the_same_seeds(tiny, run):
             assert alone.values() == [value]
     page.against_random()
     rows = table(run / "figures" / "against_random.csv")
-    assert [row["seed"] for row in rows] == ["0", "3"] and set(rows[0]) == {"seed", "DM", "Random", "difference"}
+    assert [row["seed"] for row in rows] == ["0", "3"] and set(rows[0]) == {
+        "protocol",
+        "seed",
+        "DM",
+        "Random",
+        "difference",
+    }
     for row in rows:
         assert float(row["difference"]) == pytest.approx(float(row["DM"]) - float(row["Random"]), abs=1e-6)
 

@@ -71,10 +71,11 @@ class DistilledSet:
     def logits(self, model: nn.Module, draws: int = 1, at_once: int = 64) -> Tensor:
         """The logits of `model` for every clip, ``float32 [draws, N, C]`` on the CPU; random content is drawn `draws` times."""
         model = model.eval()
+        own = seeding.derive("logits")  # else the clips that are labelled would be those that student 0 sees first
         device, parts = next(model.parameters()).device, torch.arange(len(self)).split(at_once)
         return torch.stack(
             [
-                torch.cat([model(self.batch(part, epoch=draw)[0].to(device)).float().cpu() for part in parts])
+                torch.cat([model(self.batch(part, epoch=draw, seed=own)[0].to(device)).float().cpu() for part in parts])
                 for draw in range(draws)
             ]
         )

@@ -1,13 +1,12 @@
 """How every distilled set is measured: students are trained on it and tested on the real test clips."""
 
-import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vddlib.core.errors import VddError
 from vddlib.core.progress import say
@@ -15,8 +14,8 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet, stored_bytes
 from vddlib.distillers.full import FullSet
-from vddlib.evaluation.metrics import metrics, predict
 from vddlib.evaluation.protocols import Protocol, named
+from vddlib.evaluation.testing import measure
 from vddlib.training import augmentations
 from vddlib.training.fit import Recipe, pick_device
 from vddlib.training.networks import Network, TrainedNetwork, train_network, train_teacher
@@ -80,8 +79,7 @@ def evaluate(
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     place = pick_device(device)
     network = network or Network(name=chosen.student)
-    _check_classes(distilled, test)
-    _check_labels(distilled, chosen, teacher)
+    distilled = _checked(distilled, test, chosen, teacher)
     # A flip would turn one class into another where left and right are labels (SSv2).
     augmentation = augmentations.where_mirroring_is(test.mirrors, chosen.augmentation)
     rows, logits, students = [], [], []
@@ -91,19 +89,14 @@ def evaluate(
             distilled, network, chosen.recipe, seed=seed, device=place,
             flip=chosen.real_flip and isinstance(distilled, FullSet), augmentation=augmentation,
             teacher=teacher if chosen.labels == "teacher" else None,
-            look=lambda model: _look(model, test, chosen, place)[0], look_every=peek_every, looks_at=draws,
+            look=lambda model: measure(model, test, chosen, place).numbers, look_every=peek_every, looks_at=draws,
             geometry=test.geometry,
             what=f"{distilled.card['method']} {chosen.name} seed {seed}",
         )  # fmt: skip
-        numbers, last = _look(student.model, test, chosen, place)
-        row = _row(distilled, test, chosen, network, teacher, seed, student, numbers)
-        if student.looks:
-            # What much of the literature reports; the name says that the test set chose it.
-            row["top1_best_on_test"] = max(note["top1"] for note in student.looks)
-        if student.log.diverged_at:
-            row["diverged_at"] = student.log.diverged_at
+        tested = measure(student.model, test, chosen, place, motion=chosen.motion)
+        row = _row(distilled, test, chosen, network, teacher, seed, student, tested.numbers)
         rows.append(row)
-        logits.append(last)
+        logits.append(tested.logits[-1])
         students.append(student)
         ipc = f" IPC {row['ipc']}" if row["ipc"] else ""
         fitted = f"{row['train_top1']:.0f} % on its own training clips"
@@ -111,19 +104,32 @@ def evaluate(
     return Report(rows, logits, test.labels, test.classes, students)
 
 
-def evaluate_each(sets: Mapping[int, DistilledSet], test: Clips, protocol: Protocol | str, **options) -> Report:
-    """One student per seed, each trained on the set that was distilled from that seed; `options` as in `evaluate`."""
-    reports = [evaluate(made, test, protocol, seeds=[seed], **options) for seed, made in sets.items()]
+def evaluate_each(
+    sets: Mapping[int, DistilledSet],
+    test: Clips,
+    protocol: Protocol | str,
+    *,
+    teacher: TrainedNetwork | Callable[[int], TrainedNetwork] | None = None,
+    **options,
+) -> Report:
+    """One student per seed, each trained on the set that was distilled from that seed; `options` as in `evaluate`.
+
+    `teacher` is one for all, or a function of the seed.
+    """
+    taught = {seed: teacher(seed) if callable(teacher) else teacher for seed in sets}
+    reports = [
+        evaluate(made, test, protocol, seeds=[seed], teacher=taught[seed], **options) for seed, made in sets.items()
+    ]
     return reduce(operator.add, reports)
 
 
-def _look(model: nn.Module, test: Clips, chosen: Protocol, device: torch.device) -> tuple[dict[str, float], Tensor]:
-    """Metrics averaged over the protocol's passes, and the logits of the last pass."""
-    passes = []
-    for number in range(chosen.test_passes):
-        logits = predict(model, test, epoch=number if chosen.test_redraw else None, device=device)
-        passes.append(metrics(logits, test.labels))
-    return {name: sum(p[name] for p in passes) / len(passes) for name in passes[0]}, logits
+def _checked(distilled: DistilledSet, test: Clips, chosen: Protocol, teacher: TrainedNetwork | None) -> DistilledSet:
+    """The set as the protocol sees it: without soft labels of its own where these do not count. Raises VddError."""
+    _check_classes(distilled, test)
+    if not chosen.own_labels and distilled.targets.is_floating_point():
+        distilled = distilled.with_targets(distilled.labels)
+    _check_labels(distilled, chosen, teacher)
+    return distilled
 
 
 def _check_classes(distilled: DistilledSet, test: Clips) -> None:
@@ -153,7 +159,11 @@ def _check_labels(distilled: DistilledSet, chosen: Protocol, teacher: TrainedNet
 
 
 def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> dict:
-    card = distilled.card
+    """The record of one student."""
+    card, recipe, log = distilled.card, chosen.recipe, student.log
+    own = {name: card["params"][name] for name in ("iterations", "lr_pixels") if name in card.get("params", {})}
+    # What much of the literature reports; the name says that the test set chose it.
+    looked = {"top1_best_on_test": max(note["top1"] for note in student.looks)} if student.looks else {}
     return {
         "method": card["method"],
         "dataset": test.dataset,
@@ -163,22 +173,23 @@ def _row(distilled, test, chosen, network, teacher, seed, student, numbers) -> d
         "teacher": teacher.key["network"]["name"] if chosen.labels == "teacher" else card.get("teacher"),
         "frames": test.geometry.frames,
         "size": test.geometry.size,
-        "epochs": chosen.recipe.epochs,
+        "epochs": recipe.epochs_on(len(distilled)),
         "seed": seed,
-        **{
-            name: None if math.isnan(value) else value for name, value in numbers.items()
-        },  # top-5 has no value for five classes or fewer
+        **numbers,
         "distill_seconds": card.get("distill_seconds"),
-        "train_seconds": student.log.seconds,  # when it was trained, also where it came out of the cache
-        "peak_memory_mb": max(student.log.peak_memory_mb, card.get("peak_memory_mb") or 0),
+        "train_seconds": log.seconds,  # when it was trained, also where it came out of the cache
+        "peak_memory_mb": max(log.peak_memory_mb, card.get("peak_memory_mb") or 0),
         **stored_bytes(distilled),
         "dataset_sha256": test.fingerprint,
         **student.made,
-        "lr": chosen.recipe.lr,
-        "batch_size": chosen.recipe.batch_size,
-        "train_top1": student.log.accuracy[-1],
-        **{name: card["params"][name] for name in ("iterations", "lr_pixels") if name in card.get("params", {})},
+        "steps": recipe.steps_on(len(distilled)),
+        "lr": recipe.lr,
+        "batch_size": recipe.batch_size,
+        "train_top1": log.accuracy[-1],
+        **own,
         **{name: card[name] for name in ("scorer", "moved") if name in card},
+        **looked,
+        **({"diverged_at": log.diverged_at} if log.diverged_at else {}),
     }
 
 

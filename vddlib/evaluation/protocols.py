@@ -24,11 +24,15 @@ class Protocol(BaseModel):
         (), description="names in vddlib.training.augmentations, with options or without, applied to training batches"
     )
     real_flip: bool = Field(True, description="flips when the set is the whole train split, redrawn every epoch")
+    own_labels: bool = Field(
+        True, description="whether labels that a set stores count; else only the classes of its clips"
+    )
     recipe: Recipe = Field(Recipe(), description="how the student is trained")
     test_passes: int = Field(1, ge=1, description="passes over the test set whose accuracies are averaged")
     test_redraw: bool = Field(
         False, description="draw start and flip anew in each pass; else the middle clip, unflipped"
     )
+    motion: bool = Field(False, description="tests students on stilled, shuffled and reversed clips besides")
     metrics: tuple[str, ...] = Field(("top1",), description="what is published under it; records hold all four")
     seeds: int = Field(3, ge=1, description="students trained, as published")
     unstated: str = Field("", description="what the papers leave open, and what is used here")
@@ -41,6 +45,12 @@ _D = Recipe(
     optimizer="adamw", lr=1e-3, weight_decay=0.01, epochs=300, batch_size=256, schedule="cosine", loss="kl",
     temperature=20,
 )  # fmt: skip
+# Of the student of the Video-DC study, with cosine and steps in place of epochs; see vddlib.evaluation.fair.
+_F = Recipe(optimizer="adamw", lr=1e-3, weight_decay=0.01, steps=600, batch_size=32, schedule="cosine")
+_FAIR = {
+    "student": "minic3d_bn", "augmentation": ("random_resized_crop", "flip"), "own_labels": False, "test_passes": 5,
+    "test_redraw": True, "motion": True, "seeds": 5,
+}  # fmt: skip
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
@@ -118,6 +128,14 @@ PROTOCOLS: dict[str, Protocol] = {
                 loss="mse+ce", ce_weight=0.1,
             ),
             unstated="published: best checkpoint on the validation set; here: last",
+        ),
+        Protocol(name="F", source="here: one way to learn for every method, hard labels", recipe=_F, **_FAIR),
+        Protocol(
+            name="F-soft",
+            source="here: as F, with the labels of one teacher for every view, the same for every method",
+            labels="teacher",
+            recipe=_F.model_copy(update={"loss": "kl", "temperature": 4.0}),
+            **_FAIR,
         ),
     )
 }  # fmt: skip

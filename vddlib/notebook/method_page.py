@@ -17,6 +17,7 @@ from vddlib.evaluation.evaluate import Report, evaluate_each
 from vddlib.evaluation.protocols import Protocol
 from vddlib.notebook import outputs, show
 from vddlib.notebook.conclude import compare_by_seed, conclusion, mean_by_seed, spread
+from vddlib.notebook.fair import fair_students
 from vddlib.plots.style import Drawing
 from vddlib.training.networks import Network, TrainedNetwork
 
@@ -38,7 +39,8 @@ class MethodPage:
     first asked for, or come out of the cache. Each figure and table is saved under the name of the call that makes it.
 
     `method` may store anything (`DM(stored=...)` is a method of its own, and named so in every caption). `variant` names
-    rows that depart from the usual values of a scale.
+    rows that depart from the usual values of a scale. `fair` names the fair protocols ('F', 'F-soft') under which students
+    are trained besides, all with `fair_steps` optimiser steps (0: as many as the dataset's setting says).
     """
 
     method: Optimised
@@ -50,9 +52,14 @@ class MethodPage:
     network: Network
     device: str = "auto"
     variant: str = ""
+    fair: Sequence[str] = ()
+    fair_steps: int = 0
     recorded: dict[tuple[str, str], Report] = field(default_factory=dict, init=False)  # by method and protocol
     report: Report | None = field(default=None, init=False)  # students on the distilled sets
     random_report: Report | None = field(default=None, init=False)  # students on random clips
+    fair_reports: dict[str, tuple[Report, Report]] = field(
+        default_factory=dict, init=False
+    )  # the same by fair protocol
 
     @property
     def name(self) -> str:
@@ -141,7 +148,19 @@ class MethodPage:
         self.record(self.report)
         if record_random:
             self.record(self.random_report)
+        self._fair_students()
         return self.student_table()
+
+    def _fair_students(self) -> None:
+        """The same sets under the fair protocols. Notebook 03 records random clips under these."""
+        options = {"steps": self.fair_steps, "device": self.device}
+        for name in self.fair:
+            ours, random = (
+                fair_students(sets, self.train, self.test, [name], **options)[name]
+                for sets in (self.sets, self.random_sets)
+            )
+            self.fair_reports[name] = (ours, random)
+            self.record(ours)
 
     def record(self, report: Report) -> None:
         """Add a report to this run's records and to the tables below; one of the same method and protocol is replaced."""
@@ -163,9 +182,12 @@ class MethodPage:
         return show.table(table)
 
     def against_random(self) -> HTML:
-        """Table `against_random`: top-1 in percent by seed, on distilled and on random clips, and the difference."""
-        ours, random = self._top1()
-        table = pd.DataFrame({"seed": list(map(str, self.seeds)), self.name: ours, "Random": random})
+        """Table `against_random`: top-1 in percent by protocol and seed, on distilled and random clips, and the difference."""
+        parts = []
+        for protocol, (ours, random) in self._pairs().items():
+            columns = {"protocol": protocol, "seed": list(map(str, self.seeds)), self.name: ours, "Random": random}
+            parts.append(pd.DataFrame(columns))
+        table = pd.concat(parts, ignore_index=True)
         table["difference"] = table[self.name] - table["Random"]
         outputs.table(table, "against_random", f"{self.setting}: top-1, percent", clips=self.train)
         return show.table(table)
@@ -176,14 +198,17 @@ class MethodPage:
         return show.table(beside.drop(columns=LONG_COLUMNS))
 
     def conclude(self, *more: str, random_name: str = "Random") -> Markdown:
-        """At most five sentences: accuracy, against random clips, how far the clips moved, the loss, and at most one of `more`.
+        """At most five sentences: accuracy against random clips, under the paper's protocol and under the first fair one, how
+        far the clips moved, the loss, and at most one of `more`.
 
-        `random_name` says what those clips are, where they have other labels than `Random`'s own.
+        `random_name` says what those clips are under the paper's protocol, where they have other labels than `Random`'s own.
         """
-        ours, random = self._top1()
-        sentences = [
-            mean_by_seed(f"{self.name} under protocol {self.protocol.name}", ours),
-            compare_by_seed(self.name, ours, random_name, random),
+        (own, values), *fair = self._pairs().items()
+        sentences = [] if fair else [mean_by_seed(f"{self.name} under protocol {own}", values[0])]
+        sentences.append(compare_by_seed(self.name, values[0], random_name, values[1]))
+        for protocol, (ours, random) in fair[:1]:
+            sentences.append(compare_by_seed(f"Under protocol {protocol}, {self.name}", ours, "Random", random))
+        sentences += [
             moved_sentence([distilled.card["moved"] for distilled in self.sets.values()]),
             loss_sentence([history.values["loss"] for history in self.histories.values()]),
         ]
@@ -194,11 +219,12 @@ class MethodPage:
         """The history of the first seed, whose pictures stand for all."""
         return self.histories[self.seeds[0]]
 
-    def _top1(self) -> tuple[list[float], list[float]]:
-        """Top-1 by seed, on distilled and on random clips. Raises VddError before students are trained."""
+    def _pairs(self) -> dict[str, tuple[list[float], list[float]]]:
+        """By protocol: top-1 by seed, on distilled and on random clips. Raises VddError before students are trained."""
         if self.report is None or self.random_report is None:
             raise VddError(f"{self.name}: no students yet; call students() before what compares them")
-        return self.report.values(), self.random_report.values()
+        reports = {self.protocol.name: (self.report, self.random_report), **self.fair_reports}
+        return {name: (ours.values(), random.values()) for name, (ours, random) in reports.items()}
 
 
 def moved_sentence(moved: Sequence[float]) -> str:

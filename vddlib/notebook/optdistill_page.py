@@ -17,6 +17,7 @@ from vddlib.distillers.optdistill.detect import detect
 from vddlib.distillers.optdistill.pipeline import Gathered, Pipeline
 from vddlib.distillers.optdistill.track import crops, track
 from vddlib.evaluation import Report
+from vddlib.notebook.fair import fair_students
 
 COUNTED = ("videos", "with a detection", "without", "not read", "followed", "not followed", "not cropped")
 
@@ -213,3 +214,22 @@ def case_rows(compared: Mapping[str, Report], usual: str) -> list[dict]:
     return [
         row | {"method": names[case], "variant": "compare"} for case, report in compared.items() for row in report.rows
     ]
+
+
+def fair_rows(
+    mosaics: Mapping[int, DistilledSet],
+    tiles: Mapping[int, DistilledSet],
+    train: Clips,
+    test: Clips,
+    protocols: Sequence[str],
+    *,
+    variant: str = "",
+    **options,
+) -> list[dict]:
+    """Records under the fair protocols: whole mosaics, and tiles as the variant 'tiles'; `options` as in `fair_students`."""
+    rows = []
+    for sets, what in ((mosaics, variant), (tiles, f"{variant} tiles".strip())):
+        named = {"variant": what} if what else {}
+        for report in fair_students(sets, train, test, protocols, **options).values():
+            rows += [row | named for row in report.rows]
+    return rows

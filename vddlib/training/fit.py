@@ -34,6 +34,9 @@ class Recipe(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum")
     weight_decay: float = Field(5e-4, ge=0, description="L2 penalty (sgd, adam) or decoupled decay (adamw)")
     epochs: int = Field(500, ge=1, description="passes over the training clips")
+    steps: int | None = Field(
+        None, ge=1, description="optimiser steps, whatever the set's size; `epochs` then says nothing"
+    )
     batch_size: int = Field(256, ge=1, description="clips per step")
     schedule: Literal["constant", "drop", "cosine"] = "drop"
     drop_at: float = Field(0.5, gt=0, le=1, description="share of the epochs after which 'drop' divides the rate by 10")
@@ -42,13 +45,23 @@ class Recipe(BaseModel):
     temperature: float = Field(1.0, gt=0, description="softmax temperature of teacher and student in 'kl'")
     bf16: bool = Field(False, description="compute in bfloat16 where the device is a GPU; weights stay float32")
 
-    def learning_rate(self, epoch: int) -> float:
-        """Learning rate in `epoch` (from 0). 'drop' at 500 epochs divides it by 10 from the 251st on, as VDSD's code does."""
-        if self.schedule == "drop" and epoch >= int(self.epochs * self.drop_at):
+    def learning_rate(self, done: int) -> float:
+        """Learning rate after `done` epochs, or steps where `steps` is set. 'drop' at 500 epochs divides it by 10 from the
+        251st on, as VDSD's code does."""
+        total = self.steps or self.epochs
+        if self.schedule == "drop" and done >= int(total * self.drop_at):
             return self.lr * 0.1
         if self.schedule == "cosine":
-            return self.lr * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * epoch / self.epochs)).item())
+            return self.lr * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * done / total)).item())
         return self.lr
+
+    def epochs_on(self, clips: int) -> int:
+        """Passes over so many clips; with `steps` the last may end early."""
+        return -(-self.steps // -(-clips // self.batch_size)) if self.steps else self.epochs
+
+    def steps_on(self, clips: int) -> int:
+        """Optimiser steps on so many clips."""
+        return self.steps or self.epochs * -(-clips // self.batch_size)
 
 
 class Source(Protocol):
@@ -143,13 +156,13 @@ def fit(
     """
     device = torch.device(device)
     model.to(device).train()
-    optimizer, log, begin = _optimizer(model, recipe), FitLog(), 0
+    optimizer, log, begin, epochs = _optimizer(model, recipe), FitLog(), 0, recipe.epochs_on(len(source))
     if checkpoint is not None and checkpoint.is_file():
         begin = _restore(checkpoint, model, optimizer, log, device)
-        say(f"{what}: resuming at epoch {begin} of {recipe.epochs}")
+        say(f"{what}: resuming at epoch {begin} of {epochs}")
     forget_peak(device)
     started, saved, earlier = time.monotonic(), time.monotonic(), log.seconds
-    for epoch in with_progress(range(begin, recipe.epochs), what):
+    for epoch in with_progress(range(begin, epochs), what):
         loss, accuracy = _epoch(model, optimizer, source, recipe, seed, epoch, device, augment, flip, teacher)
         log.loss.append(loss)
         log.accuracy.append(accuracy)
@@ -158,10 +171,10 @@ def fit(
             model.train()  # it may have been put into evaluation mode
         if not math.isfinite(loss):
             log.diverged_at = epoch + 1
-            where = f"epoch {epoch + 1} (loss {loss}) at learning rate {recipe.learning_rate(epoch):g}"
-            say(f"{what}: diverged in {where}; try a lower one")
+            rate = optimizer.param_groups[0]["lr"]
+            say(f"{what}: diverged in epoch {epoch + 1} (loss {loss}) at learning rate {rate:g}; try a lower one")
         log.seconds = earlier + time.monotonic() - started
-        if checkpoint is not None and time.monotonic() - saved > checkpoint_seconds and epoch + 1 < recipe.epochs:
+        if checkpoint is not None and time.monotonic() - saved > checkpoint_seconds and epoch + 1 < epochs:
             saved = time.monotonic()
             _save(checkpoint, model, optimizer, log, epoch + 1)
         if log.diverged_at:
@@ -182,17 +195,17 @@ def _epoch(
     flip: bool,
     teacher: nn.Module | None,
 ) -> tuple[float, float]:
-    """One pass over the source: (mean loss, accuracy in percent on the training clips)."""
-    for group in optimizer.param_groups:
-        group["lr"] = recipe.learning_rate(epoch)
+    """One pass over the source, or its beginning where the steps end: (mean loss, accuracy in percent on these clips)."""
     precision = torch.autocast(device.type, torch.bfloat16) if recipe.bf16 and device.type == "cuda" else nullcontext()
     draw = seeding.generator("fit", seed, epoch)  # a stream per epoch, so that a resumed run draws what it would have
     total, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    order, before = _order(len(source), recipe, epoch, draw)
     with seeding.forked("dropout", seed, epoch, device=device):
-        order = torch.randperm(len(source), generator=draw).split(recipe.batch_size)
         batches = ((i, *source.batch(i, epoch=epoch, seed=seed, flip=flip)) for i in order)
         # On the CPU a reading thread would only compete with the computation.
-        for indices, clips, target in _ahead(batches) if device.type == "cuda" else batches:
+        for number, (indices, clips, target) in enumerate(_ahead(batches) if device.type == "cuda" else batches):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate(before + number if recipe.steps else epoch)
             clips, target = clips.to(device, non_blocking=True), target.to(device, non_blocking=True)
             labels = source.labels[indices].to(device)
             if augment is not None:
@@ -207,7 +220,15 @@ def _epoch(
             optimizer.step()
             total += loss.detach() * len(indices)  # stays on the device: .item() would wait for it at every step
             right += (logits.detach().argmax(1) == labels).sum()
-    return total.item() / len(source), 100 * right.item() / len(source)
+    seen = sum(map(len, order))
+    return total.item() / seen, 100 * right.item() / seen
+
+
+def _order(clips: int, recipe: Recipe, epoch: int, draw: torch.Generator) -> tuple[tuple[Tensor, ...], int]:
+    """Indices of each batch of an epoch, as many as there are steps left, and the steps of the epochs before."""
+    batches = torch.randperm(clips, generator=draw).split(recipe.batch_size)
+    before = epoch * len(batches)
+    return (batches[: recipe.steps - before] if recipe.steps else batches), before
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from vddlib import models
-from vddlib.core import cache, files
+from vddlib.core import cache, files, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.provenance import commit, device_name, lock_sha256
 from vddlib.datasets.geometry import Geometry
@@ -30,6 +30,7 @@ _CODE = (
 )
 _MODELS = ("vddlib.models", *(f"vddlib.models.{module.name}" for module in pkgutil.iter_modules(models.__path__)))
 DRAWS = 1
+STUDENT = "student"
 
 
 class Network(BaseModel):
@@ -69,6 +70,11 @@ class TrainedNetwork:
     key: dict
 
 
+def seed_of(role: str, seed: int) -> int:
+    """The seed of a network's weights and draws: `seed` itself for students, another one for every other role."""
+    return seed if role == STUDENT else seeding.derive(role, seed)
+
+
 def conditions(device: torch.device, *modules: str) -> dict:
     """What the bits of a result depend on besides its inputs, for cache keys: device, threads, torch, code (`modules` too)."""
     return {
@@ -92,6 +98,7 @@ def train_network(
     flip: bool = False,
     augmentation: tuple[augmentations.Named, ...] = (),
     teacher: "TrainedNetwork | None" = None,
+    role: str = STUDENT,
     look: Callable[[nn.Module], dict] | None = None,
     look_every: int = 0,
     looks_at: dict | None = None,
@@ -100,6 +107,8 @@ def train_network(
 ) -> TrainedNetwork:
     """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resumed if interrupted).
 
+    `role` is what the network is for ('student', 'teacher', 'embedding'...): networks of one seed and different roles share
+    neither first weights nor draws, so that a teacher is nobody's twin.
     `look(model)` is called every `look_every` epochs and the dicts it returns are kept; `looks_at` names what it looks at,
     for the key. `flip`, `augmentation` and `teacher` are those of `fit`.
     """
@@ -110,21 +119,22 @@ def train_network(
         "recipe": recipe.model_dump(mode="json"),
         "geometry": geometry.model_dump(mode="json"),
         "seed": seed,
+        "role": role,
         "flip": flip,
         "augmentation": list(augmentation),
         "teacher": files.digest(teacher.key) if teacher else None,
         "looks": [look_every, looks_at] if look_every else None,
         **conditions(device),
     }
-    what = what or f"{network.name} on {len(source)} clips, seed {seed}"
-    augment = augmentations.compose(augmentation)
+    augment, own = augmentations.compose(augmentation), seed_of(role, seed)
 
     def build(folder: Path) -> None:
-        model = network.build(source.classes, geometry, seed)
+        model = network.build(source.classes, geometry, own)
         log = fit(
-            model, source, recipe, seed=seed, device=device, augment=augment, flip=flip,
+            model, source, recipe, seed=own, device=device, augment=augment, flip=flip,
             teacher=teacher.model.to(device).eval() if teacher else None,
-            checkpoint=folder / "checkpoint.pt", on_epoch=_looking(folder / "looks.json", look, look_every), what=what,
+            checkpoint=folder / "checkpoint.pt", on_epoch=_looking(folder / "looks.json", look, look_every),
+            what=what or f"{network.name} on {len(source)} clips, seed {seed}",
         )  # fmt: skip
         _keep(folder, model, log, device)
 
@@ -162,13 +172,20 @@ def _keep(folder: Path, model: nn.Module, log: FitLog, device: torch.device) -> 
 
 
 def train_teacher(
-    train: Source, network: Network, recipe: Recipe, *, seed: int, device: torch.device
+    train: Source,
+    network: Network,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    augmentation: tuple[augmentations.Named, ...] = (),
 ) -> "TrainedNetwork":
     """`network` trained on the train split, flipped at random, to label clips, to score them, or for its BN statistics.
 
     Raises VddError where its training diverged.
     """
-    teacher = train_network(train, network, recipe, seed=seed, device=device, flip=True, what="teacher")
+    options = {"flip": True, "augmentation": augmentation, "role": "teacher", "what": "teacher"}
+    teacher = train_network(train, network, recipe, seed=seed, device=device, **options)
     if teacher.log.diverged_at:
         raise VddError(f"the teacher diverged in epoch {teacher.log.diverged_at} (lr {recipe.lr:g}); lower its rate")
     return teacher

@@ -18,7 +18,7 @@ from vddlib.core.progress import say
 from vddlib.datasets.clips import Clips
 from vddlib.models import count_parameters
 from vddlib.training.fit import Recipe, fit
-from vddlib.training.networks import Network, conditions
+from vddlib.training.networks import Network, conditions, seed_of
 
 
 class Experts(BaseModel):
@@ -112,11 +112,12 @@ def _key(train: Clips, network: Network, experts: Experts, epochs: int, seed: in
 
 def _train(train: Clips, network: Network, experts: Experts, epochs: int, seed: int, *, device: torch.device) -> Path:
     def build(folder: Path) -> None:
-        model = network.build(train.classes, train.geometry, seed)
+        own = seed_of("expert", seed)
+        model = network.build(train.classes, train.geometry, own)
         keep = partial(_keep, folder, precision=getattr(torch, experts.precision))
         keep(0, model)
         log = fit(
-            model, train, experts.recipe(epochs), seed=seed, device=device, flip=True,
+            model, train, experts.recipe(epochs), seed=own, device=device, flip=True,
             checkpoint=folder / "checkpoint.pt", on_epoch=lambda epoch, model: keep(epoch + 1, model),
             what=f"expert {seed + 1} of {experts.count}",
         )  # fmt: skip

@@ -11,7 +11,7 @@ from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.selection.selector import Selector
 from vddlib.training.fit import Recipe, pick_device
-from vddlib.training.networks import Network, train_network
+from vddlib.training.networks import Network, seed_of, train_network
 
 
 class EmbeddingSelector(Selector):
@@ -34,7 +34,9 @@ class EmbeddingSelector(Selector):
         candidates = train if candidates is None else candidates
         device, seconds, model = pick_device(self.device), 0.0, self.model
         if model is None and self.weights == "trained":
-            found = train_network(train, self.network, self.recipe, seed=seed, device=device, flip=True)
+            found = train_network(
+                train, self.network, self.recipe, seed=seed, device=device, flip=True, role="embedding"
+            )
             model, seconds = found.model, found.log.seconds
             if found.log.diverged_at:
                 raise VddError(
@@ -42,7 +44,7 @@ class EmbeddingSelector(Selector):
                     f"lower the learning rate of its recipe, now {self.recipe.lr:g}"
                 )
         elif model is None:
-            model = self.network.build(train.classes, train.geometry, seed)
+            model = self.network.build(train.classes, train.geometry, seed_of("embedding", seed))
         begun = time.monotonic()
         embeddings = embed(model, candidates, seed=seed, device=device)
         if not embeddings.isfinite().all():

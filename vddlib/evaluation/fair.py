@@ -1,0 +1,64 @@
+"""Protocols F and F-soft: one way to learn and be tested, the same for every method.
+
+The student, the number of optimiser steps and the rates are chosen once per dataset, on held-out training sources, for random
+clips and full data together (notebook 10); no method has a say in them. Under F students learn the classes of the clips;
+under F-soft the labels that one teacher gives to every view that they see.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vddlib.datasets.clips import Clips
+from vddlib.evaluation.protocols import Protocol, named
+from vddlib.training import augmentations
+from vddlib.training.fit import pick_device
+from vddlib.training.networks import Network, TrainedNetwork, train_teacher
+
+FAIR = ("F", "F-soft")
+TEACHERS = 3  # student s learns from teacher s modulo this, so that the spread over teachers is part of every result
+
+
+class Setting(BaseModel):
+    """What F needs to know of a dataset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: Network = Field(description="student and teacher")
+    steps: int = Field(600, ge=1, description="optimiser steps of students, whatever the set")
+    full_steps: int = Field(
+        1200, ge=1, description="optimiser steps on full data, which is no competitor; teachers' too"
+    )
+
+
+def _minic3d(**options) -> Network:
+    return Network(name="minic3d", options={"norm": "batch", **options})
+
+
+SETTINGS = {
+    "motions": Setting(network=_minic3d(depth=2, widths=(32, 64)), steps=300, full_steps=600),
+    "miniucf10": Setting(network=_minic3d(widths=(32, 64, 64))),
+}
+SETTINGS |= {"ucf10": SETTINGS["miniucf10"], "tempo": SETTINGS["miniucf10"]}
+
+
+def setting(clips: Clips) -> Setting:
+    """The setting of a dataset; for one that was not searched, miniucf10's, in a network that fits its clips."""
+    depth = 3 if clips.geometry.size >= 48 and clips.geometry.frames >= 4 else 2
+    return SETTINGS.get(clips.dataset) or Setting(network=_minic3d(depth=depth, widths=(32, 64, 64)[:depth]))
+
+
+def fair(name: str, clips: Clips, steps: int = 0, full: bool = False) -> tuple[Protocol, Network]:
+    """Protocol F or F-soft on the dataset of `clips`, and its student. `steps` is for tests; 0 takes the setting's.
+
+    `full`: for full data, which needs more steps than a few clips do.
+    """
+    chosen, found = named(name), setting(clips)
+    steps = steps or (found.full_steps if full else found.steps)
+    return chosen.model_copy(update={"recipe": chosen.recipe.model_copy(update={"steps": steps})}), found.network
+
+
+def fair_teacher(train: Clips, seed: int, device: str = "auto", steps: int = 0) -> TrainedNetwork:
+    """The teacher of student `seed`: the student's architecture, trained on full data as F trains it."""
+    chosen, network = fair("F", train, steps, full=True)
+    views = augmentations.where_mirroring_is(train.mirrors, chosen.augmentation)
+    place = pick_device(device)
+    return train_teacher(train, network, chosen.recipe, seed=seed % TEACHERS, device=place, augmentation=views)
