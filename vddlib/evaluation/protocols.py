@@ -46,7 +46,7 @@ _D = Recipe(
     temperature=20,
 )  # fmt: skip
 # Of the student of the Video-DC study, with cosine and steps in place of epochs; see vddlib.evaluation.fair.
-_F = Recipe(optimizer="adamw", lr=1e-3, weight_decay=0.01, steps=600, batch_size=32, schedule="cosine")
+_F = Recipe(optimizer="adamw", lr=1e-3, weight_decay=0.01, steps=300, batch_size=16, schedule="cosine")
 _FAIR = {
     "student": "minic3d_bn", "augmentation": ("random_resized_crop", "flip"), "own_labels": False, "test_passes": 5,
     "test_redraw": True, "motion": True, "seeds": 5,

@@ -107,8 +107,7 @@ def train_network(
 ) -> TrainedNetwork:
     """`network` trained on `source` by `recipe` from `seed`: out of the cache, or trained now (resumed if interrupted).
 
-    `role` is what the network is for ('student', 'teacher', 'embedding'...): networks of one seed and different roles share
-    neither first weights nor draws, so that a teacher is nobody's twin.
+    Networks of one seed and different roles ('student', 'teacher', 'embedding'...) share neither first weights nor draws.
     `look(model)` is called every `look_every` epochs and the dicts it returns are kept; `looks_at` names what it looks at,
     for the key. `flip`, `augmentation` and `teacher` are those of `fit`.
     """
@@ -138,8 +137,7 @@ def train_network(
         )  # fmt: skip
         _keep(folder, model, log, device)
 
-    folder = cache.get("networks", key, build)
-    return _open(folder, network, source, geometry, device, key)
+    return _open(cache.get("networks", key, build), network, source, geometry, device, key)
 
 
 def _looking(
