@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from vddlib.core.errors import VddError, unknown
-from vddlib.core.progress import say
 from vddlib.datasets import layouts
 from vddlib.datasets.geometry import HEAVY, LIGHT, Geometry
 from vddlib.datasets.layouts import Entry, Listing
@@ -83,7 +82,7 @@ CATALOG: dict[str, Spec] = {
             lambda root: layouts.ucf(root),
             (),
             8,
-            (320, 160),
+            (320, 480),
             Geometry(frames=8, size=32, stride=4, resize=(32, 32)),
             "nothing to get: it is rendered at first use",
         ),
@@ -226,9 +225,7 @@ def _motions() -> Path:
     from vddlib.datasets import motions
 
     root = Path(os.environ.get("VDD_MOTIONS") or project_root() / "data" / "motions")
-    if not (root / "ucfTrainTestlist").is_dir():
-        say(f"motions: rendering 480 videos into {root} (once, under a minute on two cores)")
-    return motions.write(root)
+    return motions.write(root, replace=True)
 
 
 def locate(entry: Spec) -> Path:
