@@ -81,7 +81,8 @@ def tiny(tiny_root, tiny_store, monkeypatch):
         return load(str(tiny_root), geometry(8, 32, 2), workers=1)
 
 
-def _real(*names: str) -> Path:
+def real_folder(*names: str) -> Path:
+    """The folder that holds the folder `names` of real videos; skips where there is none."""
     for base in (os.environ.get("VDD_TEST_DATA"), SHARED / "data"):
         if base and (Path(base) / Path(*names)).is_dir():
             return Path(base)
@@ -91,7 +92,7 @@ def _real(*names: str) -> Path:
 @pytest.fixture
 def real_data(monkeypatch) -> Path:
     """VDD_DATA pointing at real UCF101 videos; skips where there are none."""
-    root = _real("ucf10")
+    root = real_folder("ucf10")
     monkeypatch.setenv("VDD_DATA", str(root))
     return root
 
@@ -99,4 +100,4 @@ def real_data(monkeypatch) -> Path:
 @pytest.fixture
 def real_avi() -> Path:
     """Folder of original XVID files; skips where there are none."""
-    return _real("ucf101-avi") / "ucf101-avi"
+    return real_folder("ucf101-avi") / "ucf101-avi"

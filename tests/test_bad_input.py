@@ -32,7 +32,18 @@ def one_line(result, *parts, code=2):
 def test_datasets_lists_everything_without_data(vdd):
     result = vdd("datasets")
     assert result.exit_code == 0
-    for name in ("motions", "miniucf", "ucf101", "hmdb51", "hmdb51-vdsd", "kinetics400", "ssv2", "ucf10"):
+    for name in (
+        "motions",
+        "miniucf10",
+        "tempo",
+        "ucf10",
+        "miniucf",
+        "ucf101",
+        "hmdb51",
+        "hmdb51-vdsd",
+        "kinetics400",
+        "ssv2",
+    ):
         assert name in result.stdout
     assert "VDD_DATA = (not set" in result.stdout and "LEAKING" in result.stdout and "to get it" in result.stdout
 

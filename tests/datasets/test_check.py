@@ -7,6 +7,7 @@ from tests.datasets.test_layouts import hmdb_tree
 from vddlib.datasets import layouts
 from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.check import check, shared_sources
+from vddlib.datasets.subsets import at_paces
 
 
 def test_everything_wrong_is_named(tmp_path):
@@ -32,6 +33,13 @@ def test_a_sound_dataset(tiny_root):
     dataset = read(str(tiny_root))
     found = check(dataset, workers=2)
     assert found.sound and found.frames == (24, 36, 48) and not found.inexact
+
+
+def test_a_video_at_two_paces_is_looked_at_once(tiny_root):
+    listing = layouts.ucf(tiny_root)
+    paced = at_paces(listing, {"slow": 1, "fast": 3})
+    found = check(Dataset("paced", tiny_root, paced.classes, paced.train, paced.test), workers=1)
+    assert found.sound and found.counts == (36, 18) and not found.duplicates and found.shared_sources == 0
 
 
 def test_one_file_in_both_lists(tmp_path):

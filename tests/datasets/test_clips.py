@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -19,10 +20,13 @@ from vddlib.core import cache, files
 from vddlib.core.errors import BrokenVideo, VddError
 from vddlib.core.parallel import run_each
 from vddlib.datasets import store
-from vddlib.datasets.catalog import read
+from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.clips import load, standardise, to_pixels
-from vddlib.datasets.geometry import LIGHT, Geometry, geometry
+from vddlib.datasets.geometry import LIGHT, MINI, Geometry, geometry
+from vddlib.datasets.layouts import ucf
 from vddlib.datasets.store import open_store
+from vddlib.datasets.subsets import at_paces
+from vddlib.datasets.video import stream_bytes
 
 
 @given(
@@ -48,6 +52,19 @@ def test_the_light_track_is_vdsd_s():
     assert (LIGHT.frames, LIGHT.size, LIGHT.resize) == (16, 112, (160, 120))
     assert LIGHT.step(64) == 4 and LIGHT.step(63) == 3 and LIGHT.step(16) == 1
     assert LIGHT.starts(64) == 4  # 64 - 15 * 4
+
+
+def test_frames_of_48_and_112_are_cropped_and_others_are_not():
+    assert geometry(8, 48, 8) == MINI and MINI.resize == (64, 48)
+    assert geometry(16, 112, 4) == LIGHT
+    assert geometry(8, 64, 8).resize == (64, 64) and geometry(8, 32, 4).resize == (32, 32)
+    frame = np.zeros((1, 120, 160, 3), np.uint8)
+    frame[:, :, 20:140] = 255  # the square in the middle of 4:3
+    assert (MINI.square(frame) == 255).all()
+
+
+def test_a_stride_may_be_shortened_but_not_where_it_is_the_label():
+    assert (MINI.shortest(), MINI.shortest(4), MINI.at_pace(4).stride, MINI.at_pace(1)) == (8, 256, 32, MINI)
 
 
 def test_evenly_spaced_and_middle_frames():
@@ -125,6 +142,125 @@ def test_still_clips_repeat_one_frame(tiny):
     assert train.still().state() != train.state()
 
 
+def test_shuffled_and_reversed_clips_hold_the_same_frames(tiny):
+    train, test = tiny
+    own, shuffled = train.frames([2, 9], epoch=1, flip=True), train.shuffled().frames([2, 9], epoch=1, flip=True)
+    assert np.array_equal(train.reversed().frames([2, 9], epoch=1, flip=True), own[:, ::-1])
+    for mixed, clip in zip(shuffled, own, strict=True):
+        assert not np.array_equal(mixed, clip)
+        assert sorted(frame.tobytes() for frame in mixed) == sorted(frame.tobytes() for frame in clip)
+    for other in (train.still(), train.shuffled(), train.reversed()):
+        assert other.draw(9, epoch=3, seed=1) == train.draw(9, epoch=3, seed=1)
+        assert torch.equal(other.labels, train.labels) and torch.equal(other.mean, train.mean)
+    orders = {files.digest(c.state()) for c in (train, train.still(), train.shuffled(), train.reversed())}
+    assert len(orders) == 4 and test.reversed().shuffled().state() == test.shuffled().state()
+
+
+def test_the_order_of_a_shuffled_clip_depends_on_place_epoch_and_seed_alone(tiny):
+    train, test = (part.shuffled() for part in tiny)
+    places = [(c, i, e, s) for c in (train, test) for i in range(3) for e in (None, 0, 1) for s in (0, 1)]
+    orders = [tuple(c._places(i, e, s)) for c, i, e, s in places]
+    assert orders == [tuple(c._places(i, e, s)) for c, i, e, s in places]
+    assert len(set(orders)) == len(orders)  # of 40320: two are the same once in 60 such lists of 36
+    assert np.array_equal(train.subset([4, 9]).frames([1], epoch=2), train.frames([9], epoch=2))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_a_shuffled_clip_is_never_in_its_own_order_unless_it_has_one_frame(tiny_root, frames):
+    train, _ = load(str(tiny_root), geometry(frames, 16, 2), workers=1)
+    orders = {tuple(train.shuffled()._places(i, e, 0)) for i in range(18) for e in range(5)}
+    if frames == 1:
+        assert orders == {(0,)}
+    else:
+        assert orders == set(permutations(range(frames))) - {tuple(range(frames))}
+
+
+@pytest.fixture
+def paced(tiny_root, monkeypatch):
+    """`tiny` at two paces: 8 frames at stride 1, and at stride 3, which its shortest video (24 frames) just allows."""
+    listing = at_paces(ucf(tiny_root), {"slow": 1, "fast": 3})
+    dataset = Dataset("paced", tiny_root, listing.classes, listing.train, listing.test)
+    monkeypatch.setattr("vddlib.datasets.clips.read", lambda name: dataset)
+    return dataset
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_fast_clips_take_every_third_frame_of_the_video_that_slow_ones_show(paced, store):
+    train, _ = load("paced", geometry(8, 16, 1), store=store, workers=1)
+    assert train.paced and train.classes == (
+        "Red slow",
+        "Red fast",
+        "Green slow",
+        "Green fast",
+        "Blue slow",
+        "Blue fast",
+    )
+    for slow, fast in ((0, 1), (18, 19)):
+        assert train.path(slow) == train.path(fast) and train.labels[fast] == train.labels[slow] + 1
+        video = np.concatenate(
+            [train.clip(slow, start=start) for start in (0, 8, 16)]
+        )  # all of its 24 frames, or the first
+        for start in (0, 2):
+            assert np.array_equal(train.clip(slow, start=start), video[start : start + 8])
+            assert np.array_equal(train.clip(fast, start=start), video[start : start + 22 : 3])
+        assert np.array_equal(train.middle(slow)[0], train.middle(fast)[0])
+
+
+def test_clips_begin_at_the_same_places_at_every_pace(paced):
+    train, _ = load("paced", geometry(8, 16, 1), workers=1)
+    for i in range(0, len(train), 7):
+        starts = {train.draw(i, epoch=epoch)[0] for epoch in range(300)}
+        assert starts == set(range(train.frame_count(i) - 7 * 3))
+    slow = train.only(["Green slow"])
+    assert slow.draw(1, epoch=5) == train.draw(int(train.of_class(2)[1]), epoch=5)
+
+
+def test_a_video_at_two_paces_is_stored_and_counted_once(paced, tiny_root):
+    g = geometry(8, 16, 1)
+    both, once = open_store(paced, g, workers=1), open_store(read(str(tiny_root)), g, workers=1)
+    assert np.array_equal(both.pixels, once.pixels)
+    (train, _), files_of = load("paced", g, workers=1), {entry.path for entry in paced.train}
+    assert len(train) == 36 and train.bytes_video == sum(path.stat().st_size for path in files_of)
+    assert train.bytes_stream == sum(map(stream_bytes, files_of))
+
+
+def test_a_video_too_short_for_the_fast_pace_is_left_out_at_both(paced, monkeypatch):
+    """At the slow one alone, its class would tell the pace; at a shorter stride, its label would be wrong."""
+    lengths = {path: (24, 25.0, "") for path in {e.path for e in (*paced.train, *paced.test)}}
+    short = paced.train[2].path
+    monkeypatch.setattr("vddlib.datasets.store.probe_all", lambda *_: lengths | {short: (23, 25.0, "")})
+    index = store.layout_of(paced, geometry(8, 16, 1), 1)
+    assert [i for i, row in enumerate(index["train"]) if row["broken"]] == [2, 3]
+    assert index["train"][2]["broken"] == f"{short}: has 23 frames, a clip needs 24 at 3 times stride 1"
+    assert index["total"] == 24 * 26
+    assert not any(row["broken"] for row in index["test"])
+
+
+def test_geometries_that_have_no_such_pace_are_refused(paced):
+    with pytest.raises(VddError, match=r"48 of 54 videos are .*has 24 frames, a clip needs 48 at 3 times stride 2"):
+        load("paced", geometry(8, 16, 2), workers=1)
+    with pytest.raises(VddError, match="paced: its classes differ in stride, and sampling 'even' has none"):
+        load("paced", geometry(8, 16, 1, "even"), workers=1)
+
+
+def test_a_broken_video_is_left_out_at_both_paces(tmp_path, monkeypatch):
+    root = write_ucf(tmp_path / "d", train=100, test=1, classes=("A", "B"))
+    (root / "UCF-101" / "A" / "v_A_g08_c01.mp4").write_bytes(b"")
+    listing = at_paces(ucf(root), {"slow": 1, "fast": 3})
+    dataset = Dataset("paced", root, listing.classes, listing.train, listing.test)
+    monkeypatch.setattr("vddlib.datasets.clips.read", lambda name: dataset)
+    train, _ = load("paced", geometry(8, 16, 1), workers=1)
+    assert len(train) == 398 and not any(name.endswith("v_A_g08_c01") for name in train.names)
+
+
+def test_holdout_keeps_both_paces_of_a_source_on_one_side(paced):
+    train, _ = load("paced", geometry(8, 16, 1), workers=1)
+    rest, held = train.holdout(0.3)
+    sides = [{part.path(i) for i in range(len(part))} for part in (rest, held)]
+    assert not sides[0] & sides[1] and len(rest) + len(held) == 36
+    assert torch.bincount(held.labels).tolist() == [2] * 6
+
+
 def test_only_some_classes(tiny):
     train, _ = tiny
     part = train.only(["Blue", "Red"])
@@ -146,7 +282,7 @@ def test_holdout_keeps_sources_apart_and_classes_whole(tiny):
 @pytest.mark.parametrize("store", [True, False])
 def test_clips_travel_to_other_processes_without_their_pixels(tiny_root, store):
     train, test = load(str(tiny_root), geometry(8, 32, 2), store=store, workers=1)
-    parts = [train, test, train.subset([4, 9]), train.only(["Blue"]), train.still(), train.holdout()[1]]
+    parts = [train, test, train.subset([4, 9]), train.only(["Blue"]), train.shuffled(), train.holdout()[1]]
     for clips in parts:
         packed = pickle.dumps(clips)
         back = pickle.loads(packed)

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from tests.conftest import write_ucf
+from tests.conftest import real_folder, write_ucf
 from vddlib.core.errors import VddError
-from vddlib.datasets import catalog, layouts
+from vddlib.datasets import catalog, layouts, subsets, video
+from vddlib.datasets.split_lists import class_names, read_lines
 
 
 def touch(path):
@@ -45,6 +46,108 @@ def test_miniucf_is_found_in_a_full_ucf101(tmp_path, monkeypatch):
     assert (len(mini.classes), len(mini.train), len(mini.test)) == (50, 50, 50)
     assert len(full.classes) == 51 and "YoYo" in full.classes
     assert mini.fingerprint != full.fingerprint
+
+
+CARRIED = subsets.LISTS / "miniucf10"
+
+
+def listed(lists, part, classes=None):
+    """``CLASS/VIDEO.avi`` of a list, in its order."""
+    names = [line.split()[0] for line in read_lines(lists / f"{part}list01.txt")]
+    return [name for name in names if classes is None or name.partition("/")[0] in classes]
+
+
+def test_the_lists_of_miniucf10_are_the_official_split_on_these_videos():
+    lists = real_folder("miniucf10") / "miniucf10" / "ucfTrainTestlist"
+    for name in ("classInd", "trainlist01", "testlist01"):
+        assert read_lines(CARRIED / f"{name}.txt") == read_lines(lists / f"{name}.txt")
+    shared = {"JumpingJack", "TrampolineJumping"}  # of these, ucf10's lists hold everything that the official ones do
+    official = real_folder("ucf10") / "ucf10" / "ucfTrainTestlist"
+    for part in ("train", "test"):
+        ours, whole = listed(CARRIED, part, shared), listed(official, part, shared)
+        assert 0 < len(ours) <= len(whole) and ours == [name for name in whole if name in set(ours)]
+
+
+def test_the_lists_of_miniucf10_are_sound():
+    train, test = listed(CARRIED, "train"), listed(CARRIED, "test")
+    assert (len(set(train)), len(set(test))) == (len(train), len(test)) == catalog.spec("miniucf10").counts
+    assert not {layouts.source_of(name) for name in train} & {layouts.source_of(name) for name in test}
+    classes = {name.partition("/")[0] for name in train}
+    assert len(classes) == 10 and classes == {name.partition("/")[0] for name in test} <= set(catalog.MINIUCF)
+
+
+def whole_ucf101(root):
+    """A tree that holds miniucf10's videos, others of its classes and another class, with lists of all of them."""
+    classes = ["ApplyLipstick", *class_names(CARRIED / "classInd.txt"), "YoYo"]
+    more = {"train": ["YoYo/v_YoYo_g08_c01.avi", "Diving/v_Diving_g25_c09.avi"], "test": ["YoYo/v_YoYo_g01_c01.avi"]}
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    (lists / "classInd.txt").write_text("".join(f"{i} {name}\n" for i, name in enumerate(classes, 1)))
+    for part, extra in more.items():
+        names = sorted(listed(CARRIED, part) + extra)
+        lines = [f"{name} {classes.index(name.partition('/')[0]) + 1}" if part == "train" else name for name in names]
+        (lists / f"{part}list01.txt").write_text("\n".join(lines) + "\n")
+        for name in names:
+            touch(root / "UCF-101" / name)
+    return root
+
+
+@pytest.mark.parametrize("folder", ["UCF101", "miniucf10", "."])
+def test_miniucf10_is_found_in_a_whole_ucf101_and_in_a_folder_of_its_own(tmp_path, monkeypatch, folder):
+    monkeypatch.setenv("VDD_DATA", str(tmp_path))
+    root = whole_ucf101(tmp_path / folder)
+    if folder == "miniucf10":  # these videos alone, without lists
+        for path in [*root.glob("ucfTrainTestlist/*"), *root.glob("UCF-101/YoYo/*"), *root.glob("*/*/*_g25_c09.avi")]:
+            path.unlink()
+    found = catalog.read("miniucf10")
+    assert found.root == root and found.classes == tuple(class_names(CARRIED / "classInd.txt"))
+    for part in ("train", "test"):
+        entries = getattr(found, part)
+        assert [f"{entry.name}.avi" for entry in entries] == listed(CARRIED, part)
+        assert all(found.classes[entry.label] == entry.path.parent.name for entry in entries)
+
+
+def test_a_ucf101_that_lacks_videos_of_miniucf10_is_refused(tmp_path, monkeypatch):
+    root = whole_ucf101(tmp_path / "ucf101")
+    monkeypatch.setenv("VDD_DATA", str(tmp_path))
+    gone = listed(CARRIED, "train", {"Diving"})[0]
+    (root / "UCF-101" / gone).unlink()
+    for name in ("miniucf10", "tempo"):
+        with pytest.raises(VddError, match=rf"1 videos that are not under .*, first {gone}; copy") as e:
+            catalog.read(name)
+        assert "remove them from the lists" not in str(e.value)  # which are not the user's
+    assert catalog.read("miniucf10", absent_allowed=True).absent == (gone,)
+
+
+def test_tempo_lists_every_video_of_miniucf10_once_per_pace(tmp_path, monkeypatch):
+    whole_ucf101(tmp_path)
+    monkeypatch.setenv("VDD_DATA", str(tmp_path))
+    mini, tempo = catalog.read("miniucf10"), catalog.read("tempo")
+    assert tempo.classes[:4] == ("BasketballDunk slow", "BasketballDunk fast", "Diving slow", "Diving fast")
+    assert (len(tempo.classes), len(tempo.train), len(tempo.test)) == (20, 1402, 556)
+    for part in ("train", "test"):
+        once, twice = getattr(mini, part), getattr(tempo, part)
+        assert len({entry.name for entry in twice}) == len(twice)
+        for pace, factor in subsets.PACES.items():
+            entries = [entry for entry in twice if tempo.classes[entry.label].endswith(f" {pace}")]
+            assert [entry.path for entry in entries] == [entry.path for entry in once]
+            assert [entry.source for entry in entries] == [entry.source for entry in once]
+            assert {entry.pace for entry in entries} == {factor}
+            assert all(
+                tempo.classes[e.label] == f"{mini.classes[o.label]} {pace}" for e, o in zip(entries, once, strict=True)
+            )
+            assert all(e.name == o.name.replace("/", f" {pace}/") for e, o in zip(entries, once, strict=True))
+
+
+def test_the_fingerprint_tells_paces_apart(tiny_root):
+    listing = layouts.ucf(tiny_root)
+
+    def fingerprint(**paces):
+        paced = subsets.at_paces(listing, paces)
+        return catalog.Dataset("tiny", tiny_root, paced.classes, paced.train, paced.test).fingerprint
+
+    assert fingerprint(slow=1, fast=4) == fingerprint(slow=1, fast=4)
+    assert len({fingerprint(slow=1, fast=4), fingerprint(slow=1, fast=2), fingerprint(slow=2, fast=4)}) == 3
 
 
 def hmdb_tree(root):
@@ -283,7 +386,17 @@ def test_where_nothing_is(tmp_path, monkeypatch):
         catalog.read(str(tmp_path))
 
 
-def test_the_real_split_is_as_published(real_data):
-    dataset = catalog.read("ucf10")
+@pytest.mark.parametrize("name", ["ucf10", "miniucf10", "tempo"])
+def test_the_real_split_is_as_published(name, monkeypatch):
+    monkeypatch.setenv("VDD_DATA", str(real_folder("ucf10" if name == "ucf10" else "miniucf10")))
+    dataset = catalog.read(name)
     assert (len(dataset.train), len(dataset.test)) == dataset.spec.counts
-    assert dataset.classes == catalog.UCF10
+    assert len(dataset.classes) == dataset.spec.num_classes
+
+
+def test_every_real_video_of_tempo_is_long_enough_for_the_fast_pace(monkeypatch):
+    """So none is left out, and every label is true."""
+    monkeypatch.setenv("VDD_DATA", str(real_folder("miniucf10")))
+    dataset = catalog.read("tempo")
+    lengths = [video.probe(entry.path).frames for entry in (*dataset.train, *dataset.test)[::2]]
+    assert len(lengths) == 979 and min(lengths) >= dataset.spec.clip.shortest(dataset.longest_pace)

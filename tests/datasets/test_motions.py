@@ -1,5 +1,7 @@
 """The embedded dataset: deterministic, honest about motion, whole or absent."""
 
+import inspect
+import shutil
 import threading
 
 import cv2
@@ -9,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vddlib.core.errors import VddError
 from vddlib.datasets import motions, video
+from vddlib.datasets.catalog import CATALOG
 
 
 def test_same_seed_same_pixels():
@@ -168,6 +171,45 @@ def test_rewriting_does_nothing_and_other_settings_are_refused(written, tmp_path
         motions.write(tmp_path / "file", train=1, test=1)
     with pytest.raises(VddError, match="at least 1"):
         motions.write(tmp_path / "none", train=0)
+
+
+def files_of(root):
+    """Bytes of the videos of each split, class by class, in the order of its list."""
+    lines = {
+        part: (root / "ucfTrainTestlist" / f"{part}list01.txt").read_text().splitlines() for part in ("train", "test")
+    }
+    return {part: [(root / "videos" / line.split()[0]).read_bytes() for line in rows] for part, rows in lines.items()}
+
+
+def test_a_rendering_with_other_settings_gives_way_where_that_is_asked_for(written, tmp_path):
+    """And only then, once the new one is whole; each video is what it was, however many there are."""
+    root = shutil.copytree(written, tmp_path / "motions")
+    before, settings = files_of(root), {"train": 1, "test": 2, "seed": 4, "workers": 1}
+    with pytest.raises(VddError, match="exists already"):
+        motions.write(root, **settings)
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        motions.write(root, **settings, replace=True, progress=stop)
+    assert files_of(root) == before
+    motions.write(root, **settings, replace=True)
+    after = files_of(root)
+    assert after["train"] == before["train"][::2]  # there were two of each class
+    assert after["test"] == [data for i, data in enumerate(before["test"]) if i % 5 < 2]  # and five
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["motions"]
+    assert len(list(root.rglob("*.mp4"))) == 8 * 3
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "motions.json").write_text('["something else"]')
+    with pytest.raises(VddError, match="exists already"):
+        motions.write(tmp_path / "mine", replace=True)
+
+
+def test_the_catalogue_says_how_many_videos_are_rendered():
+    settings = inspect.signature(motions.write).parameters
+    each = (settings["train"].default, settings["test"].default)
+    assert each == (40, 60) and CATALOG["motions"].counts == tuple(len(motions.CLASSES) * n for n in each)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])

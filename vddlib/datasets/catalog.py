@@ -8,29 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from vddlib.core.errors import VddError, unknown
-from vddlib.core.progress import say
-from vddlib.datasets import layouts
-from vddlib.datasets.geometry import HEAVY, LIGHT, Geometry
+from vddlib.datasets import layouts, subsets
+from vddlib.datasets.geometry import HEAVY, LIGHT, MINI, Geometry
 from vddlib.datasets.layouts import Entry, Listing
-
-# VDSD's MiniUCF; the paper calls them the 50 most common classes of UCF101, which they are not.
-MINIUCF = tuple(
-    """
-    ApplyEyeMakeup BalanceBeam BandMarching BaseballPitch Basketball BasketballDunk Biking Billiards BlowingCandles
-    Bowling BreastStroke CleanAndJerk CliffDiving CricketShot Diving FloorGymnastics FrisbeeCatch GolfSwing
-    HammerThrow HighJump HorseRace HorseRiding HulaHoop IceDancing JumpingJack Knitting MilitaryParade Mixing
-    ParallelBars PlayingPiano PlayingViolin PoleVault PommelHorse Punch Rafting Rowing SkateBoarding Skiing Skijet
-    SkyDiving SoccerPenalty StillRings SumoWrestling Surfing Swing TennisSwing TrampolineJumping UnevenBars
-    VolleyballSpiking WritingOnBoard
-    """.split()
-)
-# Classes told apart by body motion: on many others a student of single frames does almost as well as one of clips.
-UCF10 = tuple(
-    """
-    BodyWeightSquats HandstandPushups HandstandWalking JumpRope JumpingJack Lunges PullUps PushUps TrampolineJumping
-    WallPushups
-    """.split()
-)
+from vddlib.datasets.subsets import MINIUCF, UCF10
 
 
 @dataclass(frozen=True)
@@ -39,7 +20,7 @@ class Spec:
 
     `counts` are the published (train, test) numbers of videos; `folders` are tried in turn under ``$VDD_DATA``; `get`
     tells how to get it; `mirrors`: whether a clip flipped left to right keeps its label. `absent_allowed`: whether listed
-    videos may be missing.
+    videos may be missing; `own_lists`: whether the package brings the split lists.
     """
 
     name: str
@@ -52,6 +33,7 @@ class Spec:
     get: str
     notes: str = ""
     absent_allowed: bool = False
+    own_lists: bool = False
     mirrors: bool = True
 
 
@@ -83,9 +65,32 @@ CATALOG: dict[str, Spec] = {
             lambda root: layouts.ucf(root),
             (),
             8,
-            (320, 160),
+            (320, 480),
             Geometry(frames=8, size=32, stride=4, resize=(32, 32)),
             "nothing to get: it is rendered at first use",
+        ),
+        Spec(
+            "miniucf10",
+            "979 videos of ten of MiniUCF's classes, official split 1 (found in a full UCF101 too)",
+            subsets.miniucf10,
+            ("miniucf10", *_UCF),
+            10,
+            (701, 278),
+            MINI,
+            _GET_UCF,
+            own_lists=True,
+        ),
+        Spec(
+            "tempo",
+            "miniucf10's videos, each at two strides: a slow and a fast class of each of its ten",
+            subsets.tempo,
+            ("miniucf10", *_UCF),
+            20,
+            (1402, 556),
+            MINI.model_copy(update={"stride": 1}),
+            _GET_UCF,
+            notes="fast is 4 times the stride of slow; one frame says nothing about the pace",
+            own_lists=True,
         ),
         Spec(
             "miniucf",
@@ -179,13 +184,19 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over split, label, name and size in bytes of every video."""
+        """sha256 over split, label, name, size in bytes and pace (unless it is 1) of every video."""
         # Sizes stand for contents: hashing all of Kinetics-400 would take hours before every run.
         state = hashlib.sha256()
         for part, entries in (("train", self.train), ("test", self.test)):
             for entry in entries:
-                state.update(f"{part}\t{entry.label}\t{entry.name}\t{entry.path.stat().st_size}\n".encode())
+                pace = "" if entry.pace == 1 else f"\t{entry.pace}"
+                state.update(f"{part}\t{entry.label}\t{entry.name}\t{entry.path.stat().st_size}{pace}\n".encode())
         return state.hexdigest()
+
+    @property
+    def longest_pace(self) -> int:
+        """The largest multiple of the stride at which any clip is taken: 1 where labels say nothing about the pace."""
+        return max((entry.pace for entry in (*self.train, *self.test)), default=1)
 
 
 def data_root() -> Path:
@@ -226,9 +237,7 @@ def _motions() -> Path:
     from vddlib.datasets import motions
 
     root = Path(os.environ.get("VDD_MOTIONS") or project_root() / "data" / "motions")
-    if not (root / "ucfTrainTestlist").is_dir():
-        say(f"motions: rendering 480 videos into {root} (once, under a minute on two cores)")
-    return motions.write(root)
+    return motions.write(root, replace=True)
 
 
 def locate(entry: Spec) -> Path:
@@ -250,9 +259,10 @@ def locate(entry: Spec) -> Path:
 def _dataset(entry: Spec, root: Path, absent_allowed: bool = False) -> Dataset:
     listing = entry.read(root)
     if listing.absent and not (entry.absent_allowed or absent_allowed):
+        remedy = "copy them there" + ("" if entry.own_lists else ", or remove them from the lists")
         raise VddError(
             f"{entry.name}: the split lists name {len(listing.absent)} videos that are not under {root}, first "
-            f"{listing.absent[0]}; copy them there, or remove them from the lists"
+            f"{listing.absent[0]}; {remedy}"
         )
     return Dataset(entry.name, root, listing.classes, listing.train, listing.test, listing.absent, entry)
 

@@ -9,7 +9,6 @@ from vddlib.core.errors import BrokenVideo
 from vddlib.core.parallel import run_each
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset
-from vddlib.datasets.layouts import source_of
 from vddlib.datasets.video import crash_reason
 
 MOST_NAMES = 20  # of a kind that are printed unless all are asked for
@@ -90,26 +89,27 @@ def _examine(path: Path) -> tuple[int, bool, str, str]:
 
 def check(dataset: Dataset, workers: int | None = None) -> Findings:
     """Open every video of `dataset` in parallel processes, with progress, and report what is wrong with them."""
-    entries = [("train", e) for e in dataset.train] + [("test", e) for e in dataset.test]
+    listed = [("train", e) for e in dataset.train] + [("test", e) for e in dataset.test]
+    videos = {(part, entry.video or entry.name): entry.path for part, entry in listed}  # one at two paces is one video
     found = Findings((len(dataset.train), len(dataset.test)), dataset.spec.counts if dataset.spec else None)
     found.absent = list(dataset.absent)
-    paths = sorted({entry.path for _, entry in entries})  # a file that is listed twice is opened once
+    paths = sorted(set(videos.values()))  # a file that is listed twice is opened once
     what = f"{dataset.name}: checking"
     examined = dict(
         run_each(paths, _examine, what, workers, crashed=lambda path, why: (0, False, crash_reason(path, why), ""))
     )
-    needed = dataset.spec.clip.frames if dataset.spec else 1
+    needed = dataset.spec.clip.shortest(dataset.longest_pace) if dataset.spec else 1
     groups: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for part, entry in entries:
-        frames, exact, why, checksum = examined[entry.path]
+    for (part, name), path in videos.items():
+        frames, exact, why, checksum = examined[path]
         if why:
             found.unreadable.append(why)
             continue
         if frames < needed:
-            found.short.append(f"{part}/{entry.name}: {frames} frames")
+            found.short.append(f"{part}/{name}: {frames} frames")
         if not exact:
-            found.inexact.append(f"{part}/{entry.name}")
-        groups[checksum].add((part, entry.name))
+            found.inexact.append(f"{part}/{name}")
+        groups[checksum].add((part, name))
     for group in sorted(sorted(group) for group in groups.values() if len(group) > 1):
         names = [f"{part}/{name}" for part, name in group]
         found.duplicates.append(names)
@@ -124,5 +124,5 @@ def check(dataset: Dataset, workers: int | None = None) -> Findings:
 
 def shared_sources(dataset: Dataset) -> float:
     """Share of the test clips whose source video (as far as names tell) also gave a train clip of the same class."""
-    train = {source_of(entry.name) for entry in dataset.train}
-    return sum(source_of(entry.name) in train for entry in dataset.test) / max(1, len(dataset.test))
+    train = {entry.source for entry in dataset.train}
+    return sum(entry.source in train for entry in dataset.test) / max(1, len(dataset.test))

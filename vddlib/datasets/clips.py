@@ -8,22 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vddlib.core import cache, files
+from vddlib.core import cache, files, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.geometry import Geometry
-from vddlib.datasets.layouts import source_of
 from vddlib.datasets.store import Row, Store, layout_of, open_store, refuse_many_broken
 
 
 class Clips(torch.utils.data.Dataset):
     """One split of a dataset under a geometry: labelled videos from which clips are drawn.
 
+    Where classes differ in pace, a video stands here once per pace, and its clips begin at the same places at every pace
+    (those that leave room for the fastest), so that a first frame says nothing about it.
+
     `classes`: names; `labels`: int64 [N]; `mean`, `std`: float32 [3], of the train split's pixels in [0, 1], used for
-    every split. `mirrors`: whether a flipped clip keeps its label. `dataset`: name; `fingerprint`: sha256 of the dataset;
-    `part`: 'train' or 'test'; `bytes_video`: size of the video files on disk.
+    every split. `mirrors`: whether a flipped clip keeps its label; `paced`: whether classes differ in stride. `dataset`:
+    name; `fingerprint`: sha256 of the dataset; `part`: 'train' or 'test'.
     """
 
     def __init__(self, dataset: Dataset, part: str, geometry: Geometry, store: Store | None, rows: list):
@@ -31,8 +33,9 @@ class Clips(torch.utils.data.Dataset):
         self.classes, self.geometry = dataset.classes, geometry
         self.mirrors = dataset.spec.mirrors if dataset.spec else True
         self.mean, self.std = torch.zeros(3), torch.ones(3)
-        self._still, self._whole = False, True  # _whole: all classes, in their own order
+        self._order, self._whole = "", True  # of a clip's frames; _whole: all classes, in their own order
         self._store, self._rows, self._entries = store, rows, getattr(dataset, part)
+        self.paced, self._longest = dataset.longest_pace > 1, geometry.at_pace(dataset.longest_pace)
         self._index = np.array([i for i, row in enumerate(rows) if not row.broken], np.int64)
         self.labels = torch.tensor([self._entries[i].label for i in self._index], dtype=torch.int64)
 
@@ -46,19 +49,22 @@ class Clips(torch.utils.data.Dataset):
 
     @property
     def bytes_video(self) -> int:
-        """Size of the video files, in bytes."""
-        return sum(self._entries[i].path.stat().st_size for i in self._index)
+        """Size of the video files, in bytes; one at several paces counts once."""
+        return sum(path.stat().st_size for path in self._paths())
 
     @property
     def bytes_stream(self) -> int:
         """Size of the video streams in these files, without containers and sound, in bytes; read once, then cached."""
 
         def measure(folder: Path) -> None:
-            paths = with_progress([self.path(i) for i in range(len(self))], f"{self.dataset}: measuring streams")
+            paths = with_progress(self._paths(), f"{self.dataset}: measuring streams")
             files.write_json(folder / "bytes.json", sum(map(video.stream_bytes, paths)))
 
         key = {"dataset": self.fingerprint, "part": self.part, "videos": files.digest(self._index.tolist())}
         return json.loads((cache.get("stream_bytes", key, measure) / "bytes.json").read_text())
+
+    def _paths(self) -> list[Path]:
+        return list(dict.fromkeys(self._entries[i].path for i in self._index))
 
     def name(self, i: int) -> str:
         """The name of video `i`."""
@@ -77,22 +83,22 @@ class Clips(torch.utils.data.Dataset):
         place = int(self._index[i])
         # By the place in the whole split, so that a video keeps its draws in every subset.
         rng = np.random.default_rng([seed, 0 if self.part == "train" else 1, epoch, place])
-        start = int(rng.integers(self.geometry.starts(self._rows[place].frames)))
+        start = int(rng.integers(self._longest.starts(self._rows[place].frames)))
         return start, bool(rng.random() < 0.5) and self.mirrors
 
     def clip(self, i: int, *, epoch: int = 0, seed: int = 0, start: int | None = None) -> np.ndarray:
         """``uint8 [T, size, size, 3]``: the clip of video `i` for `epoch` (or from frame `start` on), not flipped."""
         place = int(self._index[i])
         start = self.draw(i, epoch=epoch, seed=seed)[0] if start is None else start
+        row, entry = self._rows[place], self._entries[place]
+        wanted = self.geometry.at_pace(entry.pace).indices(row.frames, start, row.fps)
         if self._store is not None:
-            return self._store.clip(self.part, place, start)
-        row, path = self._rows[place], self._entries[place].path
-        frames = video.apart(video.decode, path, self.geometry.indices(row.frames, start, row.fps))
-        return self.geometry.square(frames)
+            return self._store.clip(self.part, place, wanted)
+        return self.geometry.square(video.apart(video.decode, entry.path, wanted))
 
     def middle(self, i: int) -> np.ndarray:
         """``uint8 [T, size, size, 3]``: the clip from the middle of video `i`, for tests without random draws."""
-        return self.clip(i, start=self.geometry.starts(self._rows[self._index[i]].frames) // 2)
+        return self.clip(i, start=self._longest.starts(self._rows[self._index[i]].frames) // 2)
 
     def frames(self, indices: Sequence[int], *, epoch: int | None = 0, seed: int = 0, flip: bool = False) -> np.ndarray:
         """``uint8 [n, T, size, size, 3]`` of several videos; ``epoch=None`` takes the middle clips, never flipped."""
@@ -104,8 +110,8 @@ class Clips(torch.utils.data.Dataset):
                 start, flipped = self.draw(i, epoch=epoch, seed=seed)
                 frames = self.clip(i, start=start)
                 out[place] = frames[:, :, ::-1] if flip and flipped else frames
-        if self._still:  # after the draws, so that the frame is one that the moving clips have, too
-            out[:] = out[:, :1]
+            if self._order:  # after the draws, so that the frames are those of the moving clips
+                out[place] = out[place][self._places(i, epoch, seed)]
         return out
 
     def standardise(self, frames: np.ndarray | Tensor) -> Tensor:
@@ -154,9 +160,34 @@ class Clips(torch.utils.data.Dataset):
 
     def still(self) -> "Clips":
         """The same clips with their first frame repeated along time: what can be seen without motion."""
+        return self._ordered("still")
+
+    def shuffled(self) -> "Clips":
+        """The same clips with their frames in a random order, drawn for each (seed, epoch, index): what is seen without
+        the order of frames. Never their own order, but in clips of one frame."""
+        return self._ordered("shuffled")
+
+    def reversed(self) -> "Clips":
+        """The same clips played backwards: what is seen without the direction of time."""
+        return self._ordered("reversed")
+
+    def _ordered(self, order: str) -> "Clips":
+        """The same clips, their frames in this order; of several orders the last counts."""
         part = self._copy()
-        part._still = True
+        part._order = order
         return part
+
+    def _places(self, i: int, epoch: int | None, seed: int) -> np.ndarray:
+        """Which frame of the clip of video `i` stands at each time: ``int64 [T]``."""
+        places = np.arange(self.geometry.frames)
+        if self._order == "still":
+            return np.zeros_like(places)
+        if self._order == "reversed":
+            return places[::-1]
+        if self._order == "shuffled":
+            rng = seeding.rng("shuffled frames", seed, self.part, epoch, self._index[i])
+            return _another_order(places, rng)
+        return places
 
     def only(self, classes: Sequence[str]) -> "Clips":
         """The clips of these classes, labelled in the given order. Raises VddError for a class that the dataset lacks."""
@@ -172,16 +203,16 @@ class Clips(torch.utils.data.Dataset):
     def holdout(self, share: float = 0.2, seed: int = 0) -> tuple["Clips", "Clips"]:
         """(rest, held out): about `share` of each class set aside for choosing hyper-parameters, never test data.
 
-        Clips cut from one source video (UCF's ``_gNN_``) stay on one side.
+        Clips cut from one source video (UCF's ``_gNN_``) stay on one side, at whatever pace.
         """
         rng, held = np.random.default_rng([seed, 2]), np.zeros(len(self), bool)
+        sources = np.array([self._entries[i].source for i in self._index])
         for label in range(len(self.classes)):
             members = self.of_class(label).numpy()
-            groups = np.array([source_of(self.name(i)) for i in members])
-            for group in rng.permutation(np.unique(groups)):  # whole sources, until the share is reached
+            for source in rng.permutation(np.unique(sources[members])):  # whole sources, until the share is reached
                 if held[members].sum() >= share * len(members):
                     break
-                held[members[groups == group]] = True
+                held[sources == source] = True  # in every class: a video may stand in one per pace
         return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
 
     def state(self) -> dict:
@@ -191,7 +222,15 @@ class Clips(torch.utils.data.Dataset):
         state |= {"mean": self.mean.tolist(), "std": self.std.tolist(), "mirrors": self.mirrors}
         if not self._whole:  # other classes or another order: labels mean something else
             state["classes"] = self.classes
-        return state | ({"still": True} if self._still else {})
+        return state | ({"order": self._order} if self._order else {})
+
+
+def _another_order(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """``int64 [T]`` in a random order, but not the given one where there is another."""
+    while True:
+        order = rng.permutation(places)
+        if len(places) < 2 or (order != places).any():
+            return order
 
 
 def standardise(frames: np.ndarray | Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -25,6 +25,17 @@ class Geometry(BaseModel):
     sampling: Literal["stride", "even", "middle"] = "stride"
     sampled_fps: float = Field(2.0, gt=0, description="frames per second, for 'middle'")
 
+    def at_pace(self, pace: int) -> "Geometry":
+        """The same, at `pace` times the stride."""
+        return self if pace == 1 else self.model_copy(update={"stride": pace * self.stride})
+
+    def shortest(self, pace: int = 1) -> int:
+        """Frames of the shortest video that gives a clip at `pace`.
+
+        At pace 1 a stride may be shortened (see `step`). Where labels tell the pace it may not: a fast clip would be slower.
+        """
+        return self.frames if pace == 1 else self.frames * self.stride * pace
+
     def step(self, n: int) -> int:
         """Distance of neighbouring frames in a video of `n` frames."""
         return self.stride if n >= self.frames * self.stride else max(1, n // self.frames)
@@ -67,12 +78,14 @@ class Geometry(BaseModel):
 
 LIGHT = Geometry()
 HEAVY = Geometry(frames=8, size=64, stride=8, resize=(64, 64))
+MINI = Geometry(frames=8, size=48, stride=8, resize=(64, 48))
 
 
 def geometry(frames: int, size: int, stride: int = 4, sampling: str = "stride") -> Geometry:
-    """The field's geometry at any size: 112 is the light track's (160x120, then a centre crop); others scale whole frames.
+    """The field's geometry at any size.
 
-    Frames of other sizes become squares without a crop, so that their sides are not to scale.
+    112 is the light track's (160x120, then a centre crop) and 48 is miniucf10's (64x48, likewise). Frames of other sizes
+    become squares without a crop, so that their sides are not to scale.
     """
-    resize = (160, 120) if size == 112 else (size, size)
+    resize = next((g.resize for g in (LIGHT, MINI) if g.size == size), (size, size))
     return Geometry(frames=frames, size=size, stride=stride, resize=resize, sampling=sampling)

@@ -15,11 +15,22 @@ from vddlib.datasets.split_lists import class_names, listed_video, read_lines
 
 @dataclass(frozen=True)
 class Entry:
-    """One labelled video: its path, its class index, and its name (``CLASS/stem``, the same on every machine)."""
+    """One labelled video: its path, its class index, and its name (``CLASS/stem``, the same on every machine).
+
+    `pace`: how many times the geometry's stride its clips take. `video`: the name without the pace, where one video has
+    entries at several.
+    """
 
     path: Path
     label: int
     name: str
+    pace: int = 1
+    video: str = ""
+
+    @property
+    def source(self) -> str:
+        """The source video that it was cut from (see `source_of`), the same at every pace."""
+        return source_of(self.video or self.name)
 
 
 @dataclass(frozen=True)
@@ -54,14 +65,17 @@ UCF_VIDEOS = ("UCF-101", "videos", ".")
 UCF_LISTS = ("ucfTrainTestlist", "UCF101TrainTestSplits-RecognitionTask/ucfTrainTestlist", ".")
 
 
-def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1) -> Listing:
+def ucf(root: Path, *, classes: tuple[str, ...] | None = None, split: int = 1, lists: Path | None = None) -> Listing:
     """Class folders of videos, ``trainlist01.txt``, ``testlist01.txt``, and ``classInd.txt``: the classes in their order.
+
+    These lists lie in the folder `lists`, by default one of the usual places under `root`.
 
     Without ``classInd.txt`` the classes are the folders that hold videos, sorted by name. The lists name files with their
     original extension; files are found by stem, since many copies are re-encoded. `classes` restricts to those classes, in
     that order. Raises VddError where a list is missing or malformed.
     """
-    lists = next((root / f for f in UCF_LISTS if (root / f / f"trainlist{split:02d}.txt").is_file()), None)
+    places = [lists] if lists else [root / folder for folder in UCF_LISTS]
+    lists = next((place for place in places if (place / f"trainlist{split:02d}.txt").is_file()), None)
     if lists is None:
         raise VddError(f"{root}: no trainlist{split:02d}.txt, neither there nor in ucfTrainTestlist/")
     index = lists / "classInd.txt"

@@ -26,6 +26,7 @@ import numpy as np
 from filelock import FileLock
 
 from vddlib.core.errors import VddError
+from vddlib.core.progress import say
 from vddlib.datasets import video
 
 DYNAMIC: tuple[str, ...] = ("Rise", "Fall", "Grow", "Shrink")
@@ -210,8 +211,9 @@ def write(
     root: Path,
     *,
     train: int = 40,
-    test: int = 20,
+    test: int = 60,
     seed: int = 0,
+    replace: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -219,45 +221,50 @@ def write(
 
     `train` and `test` are videos per class; the first groups are the test split. `workers` threads (default: one per
     core) change the time, never the pixels. `progress(done, total)` is called after each video. `root` appears only when it
-    is complete; where it exists with the same settings, nothing is done. Returns the absolute `root`.
-    Raises VddError where the settings are out of range, or `root` holds something else or cannot be written.
+    is complete; where it exists with the same settings, nothing is done, and with `replace` a rendering with other settings
+    gives way. Returns the absolute `root`. Raises VddError where the settings are out of range, or `root` holds something
+    else or cannot be written.
     """
     if train < 1 or test < 1 or seed < 0:
         raise VddError(f"motions: train={train} and test={test} must be at least 1, and seed={seed} at least 0")
     root = Path(root).absolute()
     card = {"dataset": "motions", "version": VERSION, "train": train, "test": test, "seed": seed}
-    partial = root.with_name(f".{root.name}.partial")
+    partial, old = (root.with_name(f".{root.name}.{state}") for state in ("partial", "old"))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(root.with_name(f".{root.name}.lock")):
             if root.is_file() or (root.is_dir() and any(root.iterdir())):
-                _check_same(root, card)
-                return root
-            shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
+                found = _card(root)
+                if found == card:
+                    return root
+                if not (replace and found.get("dataset") == "motions"):
+                    why = f"exists already and does not hold motions with {card}"
+                    raise VddError(f"{root}: {why}; delete it or choose another folder")
+            videos = len(CLASSES) * (train + test)
+            say(f"motions: rendering {videos} videos into {root} (once, a minute or two on two cores)")
+            for folder in (partial, old):  # left by a process that was killed
+                shutil.rmtree(folder, ignore_errors=True)
             try:
                 _render_all(partial, card, workers or os.cpu_count() or 1, progress)
-                if root.is_dir():  # empty, and Windows renames onto nothing
-                    root.rmdir()
+                if root.is_dir():  # in one step: a folder that is half deleted would lack its card
+                    root.rename(old)
                 partial.rename(root)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                for folder in (partial, old):
+                    shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
-        raise VddError(
-            f"{root}: cannot render motions there ({error.strerror or error}); free space or choose another "
-            "folder, and run again"
-        ) from error
+        why = f"cannot render motions there ({error.strerror or error})"
+        raise VddError(f"{root}: {why}; free space or choose another folder, and run again") from error
     return root
 
 
-def _check_same(root: Path, card: dict) -> None:
+def _card(root: Path) -> dict:
+    """The settings that `root` was rendered with; {} where it holds something else."""
     try:
         found = json.loads((root / "motions.json").read_text())
     except (OSError, ValueError):
-        found = None
-    if found != card:
-        raise VddError(
-            f"{root}: exists already and does not hold motions with {card}; delete it or choose another folder"
-        )
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _render_all(folder: Path, card: dict, workers: int, progress: Callable[[int, int], None] | None) -> None:

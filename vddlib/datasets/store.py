@@ -1,7 +1,8 @@
 """A memory-mapped uint8 store of square frames: decoded once, then read in every epoch.
 
 One file ``frames.u8`` holds, video after video, the frames that any clip may need (`Geometry.stored`), and
-``index.json`` says where. It is built in parallel, resumes where it stopped, and its size is printed before it is written.
+``index.json`` says where; a video that is listed at several paces is stored once. The store is built in parallel, resumes
+where it stopped, and its size is printed before it is written.
 """
 
 import json
@@ -19,7 +20,6 @@ from vddlib.core.progress import say
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset
 from vddlib.datasets.geometry import Geometry
-from vddlib.datasets.layouts import Entry
 from vddlib.datasets.video import crash_reason
 
 BROKEN_SHARE = 0.01
@@ -47,10 +47,9 @@ class Store:
         shape = (index["total"], geometry.size, geometry.size, 3)
         self.pixels = np.memmap(folder / "frames.u8", np.uint8, "r", shape=shape)
 
-    def clip(self, part: str, index: int, start: int) -> np.ndarray:
-        """``uint8 [T, size, size, 3]``: the clip of video `index` that begins at `start`."""
+    def clip(self, part: str, index: int, wanted: np.ndarray) -> np.ndarray:
+        """``uint8 [T, size, size, 3]``: the frames ``wanted int64 [T]`` of video `index`."""
         row = self.rows[part][index]
-        wanted = self.geometry.indices(row.frames, start, row.fps)
         if self.geometry.sampling == "stride":
             return self.pixels[row.offset + wanted]
         return self.pixels[row.offset + np.searchsorted(self.geometry.stored(row.frames, row.fps), wanted)]
@@ -110,25 +109,23 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
         if needed and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, needed)  # a sparse map on a full disk would die of SIGBUS instead
         file.truncate(needed)
+    listed = _listed(dataset)
     flags = folder / "done.u8"
     if not flags.is_file():
-        flags.write_bytes(bytes(len(dataset.train) + len(dataset.test)))
+        flags.write_bytes(bytes(len(listed)))
     done = np.memmap(flags, np.uint8, "r+")
-    entries: list[tuple[str, int, Entry]] = [
-        (part, i, entry) for part in ("train", "test") for i, entry in enumerate(getattr(dataset, part))
-    ]
     jobs = []
-    for number, (part, i, entry) in enumerate(entries):
+    for number, (path, [(part, i), *_same]) in enumerate(listed.items()):
         row = Row(**index[part][i])
         if not done[number] and not row.broken:
-            jobs.append((number, entry.path, row, geometry, pixels, shape))
+            jobs.append((number, path, row, geometry, pixels, shape))
     what = f"{dataset.name}: decoding videos"
-    for (number, *_rest), reason in run_each(
+    for (number, path, *_rest), reason in run_each(
         jobs, _fill, what, workers, limit=DECODING_ONE, crashed=lambda job, why: crash_reason(job[1], why)
     ):
-        part, i, _ = entries[number]
         if reason:
-            index[part][i]["broken"] = reason
+            for part, i in listed[path]:
+                index[part][i]["broken"] = reason
             files.write_json(layout, index)
         done[number] = 1
         done.flush()
@@ -141,11 +138,20 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
     files.write_json(folder / "index.json", index)
 
 
+def _listed(dataset: Dataset) -> dict[Path, list[tuple[str, int]]]:
+    """By path, in the order of the lists: (part, place) of every entry that is cut from this video."""
+    found: dict[Path, list[tuple[str, int]]] = {}
+    for part in ("train", "test"):
+        for i, entry in enumerate(getattr(dataset, part)):
+            found.setdefault(entry.path, []).append((part, i))
+    return found
+
+
 def refuse_many_broken(dataset: Dataset, index: dict) -> None:
     """Print why videos of a layout are broken; raise VddError where more than 1 % of them are."""
     rows = index["train"] + index["test"]
     broken = [row["broken"] for row in rows if row["broken"]]
-    for reason in broken:
+    for reason in dict.fromkeys(broken):  # once for a video at several paces
         say(f"skipped: {reason}")
     if len(broken) > BROKEN_SHARE * len(rows):
         raise VddError(
@@ -154,17 +160,27 @@ def refuse_many_broken(dataset: Dataset, index: dict) -> None:
 
 
 def layout_of(dataset: Dataset, geometry: Geometry, workers: int | None) -> dict:
-    """The result of probing: a `Row`, as a dict, per train and test video, and the total number of frames to store."""
-    probed = probe_all(dataset, workers)
-    index: dict = {"train": [], "test": [], "total": 0}
-    for part in ("train", "test"):
-        for entry in getattr(dataset, part):
-            frames, fps, broken = probed[entry.path]
-            if not broken and not geometry.starts(frames):
-                broken = f"{entry.path}: has {frames} frames, a clip needs {geometry.frames}"
-            index[part].append({"offset": index["total"], "frames": frames, "fps": fps, "broken": broken})
-            if not broken:
-                index["total"] += len(geometry.stored(frames, fps))
+    """The result of probing: a `Row`, as a dict, per train and test video, and the total number of frames to store.
+
+    Raises VddError where labels tell the pace and the geometry has no stride.
+    """
+    pace = dataset.longest_pace
+    if pace > 1 and geometry.sampling != "stride":
+        raise VddError(
+            f"{dataset.name}: its classes differ in stride, and sampling {geometry.sampling!r} has none; choose 'stride'"
+        )
+    needed, probed = geometry.shortest(pace), probe_all(dataset, workers)
+    index: dict = {"train": [None] * len(dataset.train), "test": [None] * len(dataset.test), "total": 0}
+    for path, places in _listed(dataset).items():
+        frames, fps, broken = probed[path]
+        if not broken and frames < needed:
+            at = f" at {pace} times stride {geometry.stride}" if pace > 1 else ""
+            broken = f"{path}: has {frames} frames, a clip needs {needed}{at}"
+        row = {"offset": index["total"], "frames": frames, "fps": fps, "broken": broken}
+        for part, i in places:
+            index[part][i] = dict(row)
+        if not broken:
+            index["total"] += len(geometry.stored(frames, fps))
     return index
 
 

@@ -8,7 +8,7 @@ from vddlib.results.records import summarise
 from vddlib.results.schema import EXTRA_KEYS, SETTING, display, headline
 
 # Datasets without published numbers are shown beside those of the nearest dataset, which is named.
-STANDS_FOR = {"motions": "miniucf", "ucf10": "miniucf", "hmdb51-vdsd": "hmdb51"}
+STANDS_FOR = {"motions": "miniucf", "miniucf10": "miniucf", "ucf10": "miniucf", "hmdb51-vdsd": "hmdb51"}
 SAME = {"hmdb51-vdsd": "hmdb51"}  # the papers' HMDB51 is this one
 SPLIT_NOTE = "published on the 5236-clip split of HMDB51, ours on official split 1"
 UNPUBLISHED = {

@@ -9,8 +9,9 @@ from vddlib.core.errors import VddError, first_mistake
 from vddlib.results.methods import METHODS, method_rank
 
 DATASETS = {
-    "motions": "Motions", "ucf10": "UCF10", "miniucf": "MiniUCF", "ucf101": "UCF101", "hmdb51": "HMDB51",
-    "hmdb51-vdsd": "HMDB51 (VDSD split)", "kinetics400": "Kinetics-400", "ssv2": "SSv2", "50salads": "50Salads",
+    "motions": "Motions", "miniucf10": "MiniUCF10", "tempo": "Tempo", "ucf10": "UCF10", "miniucf": "MiniUCF",
+    "ucf101": "UCF101", "hmdb51": "HMDB51", "hmdb51-vdsd": "HMDB51 (VDSD split)", "kinetics400": "Kinetics-400",
+    "ssv2": "SSv2", "50salads": "50Salads",
 }  # fmt: skip
 STUDENTS = {
     "minic3d": "MiniC3D", "minic3d_bn": "MiniC3D+BN", "c3d": "C3D", "cnn_gru": "CNN+GRU", "cnn_lstm": "CNN+LSTM",

@@ -102,6 +102,13 @@ def test_advice_names_nothing_that_is_set_already(train, settings, ipc, told, un
     assert all(part in advice for part in told) and not any(part in advice for part in untold), advice
 
 
+def test_classes_that_differ_in_stride_are_refused(train):
+    paced = train[0].subset(range(len(train[0])))
+    paced.paced = True
+    with pytest.raises(VddError, match="the classes of two differ in theirs"):
+        OptDistill(**FEW).distill(paced, 1, 0)
+
+
 def test_nine_tiles_of_whole_frames(tmp_path_factory):
     root = write_ucf(tmp_path_factory.mktemp("nine") / "one", train=9, test=1, classes=("Red",))
     train, _ = load(str(root), geometry(6, 32, 1), workers=1)

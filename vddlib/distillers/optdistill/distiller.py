@@ -84,6 +84,8 @@ class OptDistill(Distiller):
         check_ipc(train, ipc)
         if train.geometry.sampling != "stride":
             raise VddError("optdistill draws clips from its videos at a stride; this geometry samples otherwise")
+        if train.paced:
+            raise VddError(f"optdistill draws clips at one stride, and the classes of {train.dataset} differ in theirs")
         modules = (
             __name__,
             "vddlib.distillers.distilled",
