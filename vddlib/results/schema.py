@@ -32,7 +32,8 @@ SETTING = ["method", "dataset", "ipc", "protocol", "student", "teacher", "frames
 COLUMNS = [*SETTING, "seed", *METRICS, *COSTS, *ORIGIN]
 EXTRA_KEYS = ["variant", "subset"]  # optional columns that tell two rows apart, as SETTING and seed do
 INTEGERS = ["ipc", "frames", "size", "epochs", "seed", "bytes_float32", "bytes_uint8", "bytes_video", "bytes_stream"]
-TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_KEYS]
+NOTES = ["gate"]  # optional text: whether a distillation did what its method is for, and the numbers that say so
+TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_KEYS, *NOTES]
 
 
 def display(name: str) -> str:
