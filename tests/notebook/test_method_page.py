@@ -15,6 +15,7 @@ from vddlib.distillers.stored.contract import Storage
 from vddlib.distillers.stored.pixels import FreePixels, Pixels
 from vddlib.evaluation import evaluate, evaluate_each, protocol
 from vddlib.notebook.method_page import MethodPage, loss_sentence, moved_sentence
+from vddlib.results.records import read
 from vddlib.training.networks import Network
 
 SMALL = Network(options={"depth": 1, "widths": (8,)})
@@ -57,6 +58,27 @@ def test_a_page_leaves_its_figures_tables_and_records(tiny, run):
     assert [float(row["moved"]) for row in rows] == [pytest.approx(page.sets[s].card["moved"], rel=0.01) for s in SEEDS]
     caption = json.loads((run / "figures" / "losses.json").read_text())["caption"]
     assert caption == "DM on tiny, IPC 1: loss by iteration, one line per seed."
+
+
+def test_the_gate_stands_on_the_page_and_in_the_rows_of_the_method_s_sets(tiny, run, capsys):
+    still = distillers.DM(iterations=1, batch_real=2, lr_pixels=1e-9, network=SMALL, device="cpu")
+    page = page_of(tiny, still)
+    shown = page.distil().data
+    lines = [line for line in capsys.readouterr().out.splitlines() if "gate" in line]
+    assert len(lines) == len(SEEDS) and lines[0].startswith("DM on tiny, IPC 1, seed 0: gate failed: moved ")
+    assert shown.count("failed: moved") == len(SEEDS)
+    page.students(record_random=True)
+    rows = table(run / "records.csv")
+    assert {row["gate"] for row in rows if row["method"] == "random"} == {""}
+    assert [row["gate"] for row in rows if row["method"] == "dm"] == [page.gates[seed].said for seed in SEEDS]
+    assert list(read(run / "records.csv")["gate"]) == [row["gate"] for row in rows]
+
+
+def test_a_gate_that_is_passed_prints_no_line(tiny, run, capsys):
+    moving = distillers.DM(iterations=8, batch_real=2, lr_pixels=30.0, network=SMALL, device="cpu")
+    page = page_of(tiny, moving)
+    assert page.distil().data.count("passed: moved") == len(SEEDS)
+    assert "gate" not in capsys.readouterr().out
 
 
 def test_students_and_random_ones_are_those_of_the_same_seeds(tiny, run):

@@ -10,8 +10,10 @@ from IPython.display import HTML, Markdown
 
 from vddlib import plots, results
 from vddlib.core.errors import VddError
+from vddlib.core.progress import say
 from vddlib.datasets.clips import Clips
-from vddlib.distillers import DistilledSet, Optimised, Random
+from vddlib.distillers import TSGF, DistilledSet, Optimised, Random
+from vddlib.distillers.matching.gates import Gate, SecondTeacher, gate
 from vddlib.distillers.matching.optimising import History
 from vddlib.evaluation.evaluate import Report, evaluate_each
 from vddlib.evaluation.protocols import Protocol
@@ -22,8 +24,8 @@ from vddlib.plots.style import Drawing
 from vddlib.training.networks import Network, TrainedNetwork
 
 STUDENT_COLUMNS = [
-    "method", "protocol", "ipc", "student", "seed", "top1", "top5", "auc", "f1", "train_top1", "moved", "distill_seconds",
-    "train_seconds",
+    "method", "protocol", "ipc", "student", "seed", "top1", "top5", "auc", "f1", "train_top1", "moved", "gate",
+    "distill_seconds", "train_seconds",
 ]  # fmt: skip
 LONG_COLUMNS = ["student", "teacher", "frames", "size", "epochs", "remark"]  # left out beside published values
 STRIPS = 4  # classes shown before and after
@@ -82,14 +84,23 @@ class MethodPage:
         return {seed: self.method.history(self.train, self.ipc, seed) for seed in self.seeds}
 
     @cached_property
+    def gates(self) -> dict[int, Gate]:
+        """Whether each seed's distillation did what the method is for. TSGF is asked by a teacher of the seed after its own."""
+        second = None
+        if isinstance(self.method, TSGF):
+            second = SecondTeacher.of(self.method.teacher(self.train, another=1), self.train)
+        return {seed: gate(distilled, self.histories[seed], second) for seed, distilled in self.sets.items()}
+
+    @cached_property
     def random_sets(self) -> dict[int, DistilledSet]:
         """The real clips that `Random` keeps for each seed, with hard labels."""
         return {seed: Random().distill(self.train, self.ipc, seed) for seed in self.seeds}
 
     def distil(self) -> HTML:
-        """Distil every set that is not in the cache. A table: seconds, how far the clips moved, first and last loss.
+        """Distil every set that is not in the cache. A table: seconds, how far the clips moved, first and last loss, gate.
 
-        `moved` is the mean absolute change of a pixel since the start, in grey levels (0 to 255).
+        `moved` is the mean absolute change of a pixel since the start, in grey levels (0 to 255). `gate` says whether the
+        run distilled at all (see `distillers.matching.gates`); one that did not also prints a line.
         """
         losses = [self.histories[seed].values["loss"] for seed in self.seeds]
         cards = [distilled.card for distilled in self.sets.values()]
@@ -100,7 +111,11 @@ class MethodPage:
             "moved": [f"{card['moved']:.3g}" for card in cards],
             "first loss": [f"{values[0]:.4g}" for values in losses],
             "last loss": [f"{values[-1]:.4g}" for values in losses],
+            "gate": [one.said for one in self.gates.values()],
         }
+        for seed, one in self.gates.items():
+            if not one.passed:
+                say(f"{self.name} on {self.setting}, seed {seed}: gate {one}; this set says nothing of the method")
         return show.table(pd.DataFrame(columns))
 
     def losses(self, parts: Mapping[str, str] | None = None, log: bool = False) -> Drawing:
@@ -170,9 +185,10 @@ class MethodPage:
 
     @property
     def rows(self) -> list[dict]:
-        """All recorded rows, one per student, with the variant where there is one."""
+        """All recorded rows, one per student, with the variant where there is one, and the gate of the method's own sets."""
         named = {"variant": self.variant} if self.variant else {}
-        return [row | named for report in self.recorded.values() for row in report.rows]
+        rows = [row | named for report in self.recorded.values() for row in report.rows]
+        return [row | self._gated(row) for row in rows]
 
     def student_table(self) -> HTML:
         """The recorded students: metrics in percent, `train_top1` on their own clips, `moved` in grey levels."""
@@ -213,6 +229,10 @@ class MethodPage:
             loss_sentence([history.values["loss"] for history in self.histories.values()]),
         ]
         return conclusion([*sentences, *more])
+
+    def _gated(self, row: dict) -> dict[str, str]:
+        """The column `gate` of a row, where a set of this page's method was learned."""
+        return {"gate": self.gates[row["seed"]].said} if row["method"] == self.method.method else {}
 
     @property
     def _first(self) -> History:

@@ -32,20 +32,11 @@ ORIGIN = ["device", "commit", "params_sha256", "lock_sha256", "dataset_sha256"]
 SETTING = ["method", "dataset", "ipc", "protocol", "student", "teacher", "frames", "size", "epochs"]
 COLUMNS = [*SETTING, "seed", *METRICS, *COSTS, *ORIGIN]
 EXTRA_KEYS = ["variant", "subset"]  # optional columns that tell two rows apart, as SETTING and seed do
-INTEGERS = [
-    "ipc",
-    "frames",
-    "size",
-    "epochs",
-    "steps",
-    "views",
-    "seed",
-    "bytes_float32",
-    "bytes_uint8",
-    "bytes_video",
-    "bytes_stream",
-]
-TEXTS = ["method", "dataset", "protocol", "student", "teacher", "right_views", "gate", *ORIGIN, *EXTRA_KEYS]
+BYTES = [name for name in COSTS if name.startswith("bytes")]
+INTEGERS = ["ipc", "frames", "size", "epochs", "steps", "views", "seed", *BYTES]
+# `right_views`: 'v' and a digit per test video, in how many of the `views` it was classified correctly (vddlib.evaluation.testing).
+# `gate`: whether a distillation did what its method is for, and the numbers that say so.
+TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_KEYS, "right_views", "gate"]
 
 
 def display(name: str) -> str:

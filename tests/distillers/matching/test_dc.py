@@ -12,6 +12,7 @@ from vddlib.training.networks import Network
 
 LABELS = torch.arange(3).repeat_interleave(2)
 SMALL = Network(options={"depth": 1, "widths": (8,)})
+NORMALISED = Network(options={"depth": 1, "widths": (8,), "norm": "batch"})
 IMAGE = Network(name="convnet", options={"width": 4, "depth": 2})
 
 
@@ -51,7 +52,7 @@ def test_gradient_distance_sees_directions_of_weights_alone(seed, scale):
     assert gradient_distance(real, biases) == gradient_distance(real, other)
 
 
-@pytest.mark.parametrize("network", [SMALL, IMAGE], ids=str)
+@pytest.mark.parametrize("network", [SMALL, NORMALISED, IMAGE], ids=str)
 def test_the_loss_is_the_paper_s_class_by_class(tiny, pixels, step, close, network):
     """Re-typed: the loss in NumPy loops, its second-order gradient by the plainest autograd; no dropout anywhere."""
     objective, content = matching(tiny[0], network), images(pixels) if network is IMAGE else pixels

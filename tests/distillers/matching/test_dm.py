@@ -11,6 +11,7 @@ from vddlib.training.networks import Network
 
 LABELS = torch.arange(3).repeat_interleave(2)
 SMALL = Network(options={"depth": 1, "widths": (8,)})
+NORMALISED = Network(options={"depth": 1, "widths": (8,), "norm": "batch"})
 
 
 def matching(train, clips_at_once=512, network=SMALL):
@@ -27,7 +28,14 @@ def test_class_means_are_a_loop_over_classes(seed, n, classes):
         assert torch.allclose(mean, sum(members) / len(members) if members else torch.zeros(3), atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"depth": 1, "widths": (8,)}, {"depth": 2, "widths": (8, 16), "norm": "instance"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"depth": 1, "widths": (8,)},
+        {"depth": 2, "widths": (8, 16), "norm": "instance"},
+        {"depth": 2, "widths": (8, 16), "norm": "batch"},
+    ],
+)
 def test_the_loss_is_the_paper_s_class_by_class(tiny, pixels, step, close, options):
     """Re-typed: clip after clip through the network, class after class."""
     objective = matching(tiny[0], network=Network(options=options))
@@ -43,10 +51,11 @@ def test_the_loss_is_the_paper_s_class_by_class(tiny, pixels, step, close, optio
     assert close(values["loss"], loss) and close(gradient, clips.grad)
 
 
+@pytest.mark.parametrize("network", [SMALL, NORMALISED], ids=str)
 @pytest.mark.parametrize(("at_once", "parts", "real_parts"), [(1, 3, 3), (4, 2, 3), (8, 1, 2)])
-def test_chunks_give_the_same_gradient(tiny, pixels, step, close, at_once, parts, real_parts):
-    whole, gradient = step(matching(tiny[0]), pixels)
-    objective, drawn = matching(tiny[0], clips_at_once=at_once), []
+def test_chunks_give_the_same_gradient(tiny, pixels, step, close, at_once, parts, real_parts, network):
+    whole, gradient = step(matching(tiny[0], network=network), pixels)
+    objective, drawn = matching(tiny[0], clips_at_once=at_once, network=network), []
     pixels.register_forward_hook(lambda module, inputs, output: drawn.append(inputs[0]))
     chunked, in_chunks = step(objective, pixels)
     assert close(chunked["loss"], whole["loss"], 1e-5) and close(in_chunks, gradient, 1e-5)

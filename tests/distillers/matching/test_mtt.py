@@ -20,6 +20,7 @@ from vddlib.training.networks import Network
 CPU = torch.device("cpu")
 LABELS = torch.arange(3).repeat_interleave(2)
 SMALL = Network(options={"depth": 1, "widths": (8,), "dropout": 0.0})
+INSTANCE = Network(options={"depth": 1, "widths": (8,), "dropout": 0.0, "norm": "instance"})
 NOISY = Network(options={"depth": 1, "widths": (8,), "dropout": 0.5})
 FEW = Experts(count=2, batch_size=6, lr=0.02)
 
@@ -64,7 +65,7 @@ def naive(objective, start, target, clips, rate, iteration):
     return ((end - target) ** 2).sum() / ((start - target) ** 2).sum()
 
 
-@pytest.mark.parametrize("network", [SMALL, NOISY], ids=str)
+@pytest.mark.parametrize("network", [SMALL, NOISY, INSTANCE], ids=str)
 @pytest.mark.parametrize("options", [{}, {"batch_syn": 6, "syn_steps": 2}, {"syn_steps": 1}], ids=str)
 def test_the_step_by_step_gradient_is_that_of_the_whole_graph(tiny, pixels, close, network, options):
     train, _ = tiny
@@ -123,6 +124,10 @@ def test_a_step_compares_with_an_expert_and_learns_the_rate(tiny, pixels, step, 
     start, target = (objective.experts.weights(expert, e) for e in (epoch, epoch + 1))
     loss, in_clips, in_rate = unrolled(objective, start, target, pixels.clips, 5)
     assert torch.equal(values["loss"], loss) and torch.equal(gradient, in_clips)
+    assert values["expert_path"] == (target - start).norm() > 0
+    end = objective.walk(start, Draw(pixels, 0, 5), 5)[-1]
+    assert torch.equal(values["student_path"], (end - start).norm()) and values["student_path"] > 0
+    assert values["loss"] == pytest.approx(((end - target).norm() / values["expert_path"]).item() ** 2, rel=1e-5)
     assert torch.equal(objective.student_lr.grad, in_rate)
     assert objective.groups()[0]["params"] == [objective.student_lr]
     assert all(p.grad is None for p in objective.model.parameters())

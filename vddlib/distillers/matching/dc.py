@@ -86,7 +86,7 @@ class GradientMatching(Objective):
 
     def begin(self, iteration: int) -> nn.Module:
         """A random network, without dropout: its noise is not what is to be matched."""
-        model = self.fresh(iteration - iteration % self.options.outer).train()
+        model = self.fresh(iteration - iteration % self.options.outer)
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.eval()
@@ -106,6 +106,7 @@ class GradientMatching(Objective):
                 F.cross_entropy(self.model(clips[batch]), self.labels[batch]).backward()
                 self.updates.step()
         self.updates.zero_grad(set_to_none=True)
+        self.normalised(self.model, "after", iteration)  # its weights are others now
 
     def state_dict(self) -> dict[str, Any]:
         """The network on its way, where more than one iteration shares it."""

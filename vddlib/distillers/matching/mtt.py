@@ -77,15 +77,21 @@ class TrajectoryMatching(Objective):
         self.used: dict[int, int] = {}
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
-        """The loss, and its gradients in what was drawn and in the student's learning rate."""
+        """The loss, and its gradients in what was drawn and in the student's learning rate.
+
+        With it go the lengths of both ways, the student's and the expert's: a loss near 1 may be a student that hardly
+        moves or one that moves elsewhere.
+        """
         with stage("data"):
             expert, epoch = self.choice(iteration)
             start = self.experts.weights(expert, epoch).to(self.device)
             target = self.experts.weights(expert, epoch + self.options.expert_epochs).to(self.device)
         self.used[expert] = self.used.get(expert, 0) + 1
         with stage("synthetic"):
-            loss, self.student_lr.grad = self.unroll(start, target, draw, iteration)
-        return {"loss": loss, "student_lr": self.student_lr.detach().clone()}
+            path = self.walk(start, draw, iteration)
+            loss, self.student_lr.grad = self.back(path, target, draw, iteration)
+        ways = {"student_path": (path[-1] - start).norm().detach(), "expert_path": (target - start).norm()}
+        return {"loss": loss, "student_lr": self.student_lr.detach().clone(), **ways}
 
     def choice(self, iteration: int) -> tuple[int, int]:
         """(expert, start epoch) of an iteration. Experts take turns in an order shuffled anew each round."""
@@ -106,26 +112,37 @@ class TrajectoryMatching(Objective):
         return [part.to(self.device) for part in parts[: self.options.syn_steps]]
 
     def unroll(self, start: Tensor, target: Tensor, draw: Draw, iteration: int) -> tuple[Tensor, Tensor]:
-        """(loss, its gradient in the learning rate), from weights ``start [P]``; gradients in the clips are left there.
+        """(loss, its gradient in the learning rate), from weights ``start [P]``; gradients in the clips are left there."""
+        return self.back(self.walk(start, draw, iteration), target, draw, iteration)
 
-        Forward: theta_{i+1} = theta_i - rate * g_i. Backward, with a_i the loss's gradient in theta_i:
-        a_i = a_{i+1} - rate * (dg_i/dtheta_i)' a_{i+1}, and likewise for the clips; the rate gets -g_i' a_{i+1}.
-        Every student step has a draw of its own, the same in both directions.
+    def walk(self, start: Tensor, draw: Draw, iteration: int) -> list[Tensor]:
+        """Weights ``[P]`` before the first student step and after each: theta_{i+1} = theta_i - rate * g_i.
+
+        Every step has a draw of its own, the same here and in `back`.
         """
-        rate, batches = self.student_lr.detach(), self.batches(iteration)
-        path = [start.detach()]
-        for step, batch in enumerate(batches):
+        rate, path = self.student_lr.detach(), [start.detach()]
+        for step, batch in enumerate(self.batches(iteration)):
             with torch.no_grad():
                 clips = draw(batch, step)
             leaf = path[-1].detach().requires_grad_()
             path.append(path[-1] - rate * self.gradient(leaf, clips, batch, iteration, step))
-        scale = (start - target).square().sum()
+        return path
+
+    def back(self, path: list[Tensor], target: Tensor, draw: Draw, iteration: int) -> tuple[Tensor, Tensor]:
+        """(loss, its gradient in the learning rate) of a walked path; gradients in the clips are left there.
+
+        With a_i the loss's gradient in theta_i: a_i = a_{i+1} - rate * (dg_i/dtheta_i)' a_{i+1}, and likewise for the
+        clips; the rate gets -g_i' a_{i+1}.
+        """
+        rate = self.student_lr.detach()
+        scale = (path[0] - target).square().sum()
         loss = (path[-1] - target).square().sum() / scale
         adjoint = 2 * (path[-1] - target) / scale
         in_clips, in_rate = ClipGradients(draw), torch.zeros_like(rate)
-        for step, batch in reversed(list(enumerate(batches))):
+        for step, batch in reversed(list(enumerate(self.batches(iteration)))):
             drawn = draw(batch, step)
-            weights, clips = path[step].requires_grad_(), drawn.detach().requires_grad_()
+            # A leaf of its own: the path is still read when the steps back are done.
+            weights, clips = path[step].detach().requires_grad_(), drawn.detach().requires_grad_()
             gradient = self.gradient(weights, clips, batch, iteration, step, create_graph=True)
             in_rate -= (gradient.detach() * adjoint).sum()
             back, in_batch = torch.autograd.grad(gradient, (weights, clips), adjoint)

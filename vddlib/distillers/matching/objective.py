@@ -11,6 +11,9 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers.stored.contract import Content
 from vddlib.training.networks import Network
 
+BatchNorm = nn.BatchNorm2d | nn.BatchNorm3d
+NORMALISING = 64  # real clips that BatchNorm statistics are of: as many of every class, at least one
+
 
 class Options(BaseModel):
     """Hyper-parameters of an objective, declared once: a distiller has them among its fields, its objective as `options`."""
@@ -100,9 +103,21 @@ class Objective:
         return {}
 
     def fresh(self, *key: int | str) -> nn.Module:
-        """An untrained network of its own for `key`, on the device."""
+        """An untrained network of its own for `key`, on the device; BatchNorm layers normalise by real clips."""
         seed = seeding.derive(self.seed_name, self.seed, *key)
-        return self.network.build(self.train.classes, self.train.geometry, seed).to(self.device)
+        model = self.network.build(self.train.classes, self.train.geometry, seed).to(self.device)
+        return self.normalised(model, *key)
+
+    def normalised(self, model: nn.Module, *key: int | str) -> nn.Module:
+        """`model` with BatchNorm statistics fixed to those of random real clips of all classes (see `fix_statistics`)."""
+        if not _batch_norms(model):
+            return model
+        stream, chosen = seeding.generator("statistics", self.seed, *key), []
+        for label in range(len(self.train.classes)):
+            members = self.train.of_class(label)
+            order = torch.randperm(len(members), generator=stream)
+            chosen.append(members[order[: -(-NORMALISING // len(self.train.classes))]])
+        return fix_statistics(model, self.train.batch(torch.cat(chosen), seed=self.seed)[0].to(self.device))
 
 
 def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -112,3 +127,29 @@ def class_means(embeddings: Tensor, labels: Tensor, classes: int) -> Tensor:
     """
     sums = embeddings.new_zeros(classes, embeddings.shape[1]).index_add(0, labels, embeddings)
     return sums / torch.bincount(labels, minlength=classes).clamp(min=1)[:, None]
+
+
+@torch.no_grad()
+def fix_statistics(model: nn.Module, clips: Tensor) -> nn.Module:
+    """`model`, whose BatchNorm layers normalise from now on by the statistics of ``clips [n, 3, T, H, W]``.
+
+    In training mode a BatchNorm layer normalises each batch by itself. What real and distilled clips differ by (brightness
+    and contrast of a channel) would be taken out of both before they are compared, and the rest would depend on which clips
+    share a forward pass. With fixed statistics the network is one function of a clip, as in the papers' formulas. The
+    public code of DC does this too. Without BatchNorm nothing changes.
+    """
+    layers, modes = _batch_norms(model), {module: module.training for module in model.modules()}
+    momenta = [layer.momentum for layer in layers]
+    model.eval()  # dropout must neither disturb the statistics nor take random numbers
+    for layer in layers:
+        layer.train().momentum = 1.0  # of these clips alone
+    model(clips)
+    for module, mode in modes.items():
+        module.training = mode
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.eval().momentum = momentum
+    return model
+
+
+def _batch_norms(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, BatchNorm)]

@@ -16,7 +16,7 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import check_ipc, part_of
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.labels import relabel
-from vddlib.distillers.matching.objective import Draw, Objective, Options
+from vddlib.distillers.matching.objective import BatchNorm, Draw, Objective, Options
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.matching.optimising import History
 from vddlib.distillers.stored.pixels import FreePixels, Pixels
@@ -25,8 +25,6 @@ from vddlib.training.augmentations import flip, random_resized_crop
 from vddlib.training.fit import Recipe, pick_device
 from vddlib.training.networks import Network, TrainedNetwork, train_teacher
 from vddlib.training.saliency import Window
-
-BatchNorm = nn.BatchNorm2d | nn.BatchNorm3d
 
 
 def statistics_loss(inputs: Tensor, layer: nn.Module) -> Tensor:
@@ -170,10 +168,10 @@ class Recovery(Optimised, RecoveryOptions):
             optimizer.register_step_post_hook(scale)
         return optimizer
 
-    def teacher(self, train: Clips) -> TrainedNetwork:
-        """The teacher, trained on `train` by the one fit loop, or out of the cache."""
+    def teacher(self, train: Clips, another: int = 0) -> TrainedNetwork:
+        """The teacher, trained on `train` by the one fit loop, or out of the cache; `another` counts those of later seeds."""
         device = pick_device(self.device)
-        return train_teacher(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
+        return train_teacher(train, self.network, self.teacher_recipe, seed=self.teacher_seed + another, device=device)
 
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """Cross-entropy and BN statistics."""
