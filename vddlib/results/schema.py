@@ -31,8 +31,9 @@ ORIGIN = ["device", "commit", "params_sha256", "lock_sha256", "dataset_sha256"]
 SETTING = ["method", "dataset", "ipc", "protocol", "student", "teacher", "frames", "size", "epochs"]
 COLUMNS = [*SETTING, "seed", *METRICS, *COSTS, *ORIGIN]
 EXTRA_KEYS = ["variant", "subset"]  # optional columns that tell two rows apart, as SETTING and seed do
-INTEGERS = ["ipc", "frames", "size", "epochs", "seed", "bytes_float32", "bytes_uint8", "bytes_video", "bytes_stream"]
-TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_KEYS]
+INTEGERS = ["ipc", "frames", "size", "epochs", "seed", "views", *(name for name in COSTS if name.startswith("bytes"))]
+# `right_views` is a digit per test video: in how many of the `views` test views the student classified it correctly.
+TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_KEYS, "right_views", "gate"]
 
 
 def display(name: str) -> str:
