@@ -1,8 +1,9 @@
-"""Figures, each a function that returns one: of records (accuracy, costs), of clips (clips, strips), training, networks."""
+"""Figures, each a function: of records (accuracy, costs, fair), of clips (clips, strips), training, networks."""
 
 from vddlib.plots.accuracy import accuracy_by_ipc, accuracy_by_method
 from vddlib.plots.clips import chosen_in_plane, class_counts, evolution, frame_sampling, saliency
 from vddlib.plots.costs import accuracy_by_bytes, accuracy_by_cost, accuracy_by_time, costed
+from vddlib.plots.fair import critical_difference, differences_to_random
 from vddlib.plots.networks import layer_diagram
 from vddlib.plots.strips import filmstrip, flow_filmstrip, flow_wheel, mixed_filmstrip, mixture
 from vddlib.plots.style import colour, marker, save
@@ -20,7 +21,9 @@ __all__ = [
     "colour",
     "confusion",
     "costed",
+    "critical_difference",
     "curves",
+    "differences_to_random",
     "evolution",
     "filmstrip",
     "flow_filmstrip",

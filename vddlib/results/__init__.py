@@ -7,11 +7,16 @@ compare(df)            ours beside published
 ablations(df)          one table per experiment, beside the paper's
 main_table("quick")    methods under their own protocols    -> figures/quick/table.{md,csv,tex,json}
                        and all of them under one            -> figures/quick/table_one_protocol.{md,csv,tex,json}
+fair_table("quick")    methods under F and F-soft, told apart or not, and what motion is worth
+                                                    -> figures/quick/fair_table.*, motion_table.*
+comparisons, pairwise  the fair comparison as numbers: intervals, paired differences, Holm's correction
 plain(df)              the records that are no variant      (what main tables and figures show)
 """
 
 from vddlib.results.ablations import ablations
 from vddlib.results.compare import compare, dataset_table
+from vddlib.results.fair import comparisons, pairwise, sets_and_students
+from vddlib.results.fair_table import fair_table, motion_table
 from vddlib.results.main_table import main_table
 from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.published import papers, published
@@ -31,14 +36,18 @@ __all__ = [
     "Block",
     "ablations",
     "compare",
+    "comparisons",
     "dataset_table",
     "display",
+    "fair_table",
     "gather",
     "in_reading_order",
     "load",
     "main_table",
     "method_rank",
+    "motion_table",
     "origin",
+    "pairwise",
     "papers",
     "plain",
     "published",
@@ -46,6 +55,7 @@ __all__ = [
     "read",
     "record",
     "records_path",
+    "sets_and_students",
     "summarise",
     "under_own_protocol",
     "write_table",

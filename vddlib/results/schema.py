@@ -34,7 +34,7 @@ COLUMNS = [*SETTING, "seed", *METRICS, *COSTS, *ORIGIN]
 EXTRA_KEYS = ["variant", "subset"]  # optional columns that tell two rows apart, as SETTING and seed do
 BYTES = [name for name in COSTS if name.startswith("bytes")]
 INTEGERS = ["ipc", "frames", "size", "epochs", "steps", "views", "seed", *BYTES]
-# `right_views`: 'v' and a digit per test video, in how many of the `views` it was classified correctly (vddlib.evaluation.testing).
+# `right_views`: in how many of the `views` each test video was classified correctly (see vddlib.evaluation.testing).
 # `gate`: whether a distillation did what its method is for, and the numbers that say so.
 TEXTS = ["method", "dataset", "protocol", "student", "teacher", *ORIGIN, *EXTRA_KEYS, "right_views", "gate"]
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,12 @@ class Block(NamedTuple):
 
     header: str
     table: pd.DataFrame
+
+
+class Grey(str):
+    """Text of a cell that is to be seen less: grey in LaTeX, small in Markdown, where GitHub lets nothing be coloured."""
+
+    __slots__ = ()
 
 
 def origin(df: pd.DataFrame, scale: str = "") -> dict:
@@ -82,11 +88,15 @@ def cell(mean: float, std: float, decimals: int = 1, sign: bool = False) -> str:
     return f"{mean:{'+' if sign else ''}.{decimals}f}" + ("" if pd.isna(std) else f" ({std:.{decimals}f})")
 
 
-def _printed(table: pd.DataFrame) -> pd.DataFrame:
+def _printed(table: pd.DataFrame, safe: Callable[[str], str], grey: str) -> pd.DataFrame:
+    """Every cell as `safe` text; one that is `Grey` stands in the pattern `grey`."""
+
     def text(value) -> str:
         if not isinstance(value, str) and pd.isna(value):
             return ""
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+        if isinstance(value, Grey) and value:
+            return grey.format(safe(value))
+        return safe(f"{value:.2f}" if isinstance(value, float) else str(value))
 
     return pd.DataFrame({c: [text(v) for v in table[c]] for c in table}, dtype=object)
 
@@ -96,7 +106,7 @@ def markdown(blocks: Sequence[Block], header: str = "", notes: Sequence[str] = (
     parts = [header] if header else []
     for block in blocks:
         parts += [f"**{block.header}**"] if block.header else []
-        table = _printed(block.table)
+        table = _printed(block.table, str, "<sub>{}</sub>")
         parts.append(tabulate(table.values, headers=list(table), tablefmt="pipe", disable_numparse=True))
     return "\n\n".join([*parts, *notes]) + "\n"
 
@@ -105,12 +115,13 @@ def latex(blocks: Sequence[Block], header: str = "", notes: Sequence[str] = ()) 
     """The blocks as LaTeX tabulars with booktabs rules; header and notes as plain paragraphs around them."""
     parts = ["% needs \\usepackage{booktabs}"] + ([escape(header)] if header else [])
     for block in blocks:
-        table = _printed(block.table)
-        rows = [" & ".join(map(escape, row)) + r" \\" for row in table.values]
+        table = _printed(block.table, escape, r"\textcolor{{gray}}{{{}}}")
+        rows = [" & ".join(row) + r" \\" for row in table.values]
         lines = [rf"\begin{{tabular}}{{l{'r' * (table.shape[1] - 1)}}}", r"\toprule"]
         lines += [" & ".join(map(escape, table)) + r" \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
         parts += ([rf"\textbf{{{escape(block.header)}}}"] if block.header else []) + ["\n".join(lines)]
-    return "\n\n".join([*parts, *map(escape, notes)]) + "\n"
+    text = "\n\n".join([*parts, *map(escape, notes)]) + "\n"
+    return text.replace("{booktabs}", "{booktabs,xcolor}", 1) if r"\textcolor" in text else text
 
 
 def escape(text: str) -> str:
@@ -119,4 +130,10 @@ def escape(text: str) -> str:
         c: "\\" + c for c in "&%$#_{}"
     }
     safe = re.sub(r"[\\~^&%$#_{}]", lambda m: special[m[0]], str(text))
-    return safe.replace("±", r"$\pm$").replace("×", r"$\times$").replace("·", r"$\cdot$").replace("–", "--")
+    return (
+        safe.replace("±", r"$\pm$")
+        .replace("×", r"$\times$")
+        .replace("·", r"$\cdot$")
+        .replace("–", "--")
+        .replace("†", r"$\dagger$")
+    )
