@@ -65,7 +65,7 @@ class _Loader(yaml.SafeLoader):
 
     def date(self, node):
         """No date is a parameter's value, but the same characters in quotes may be one."""
-        raise _refusal(f"{node.value} is a date; write it in quotes if a text is meant", node)
+        raise _refusal(f"{shown(node.value)} is a date; write it in quotes if a text is meant", node)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.integer)
