@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from vddlib.core.errors import BrokenVideo, VddError
 from vddlib.datasets.geometry import geometry
 from vddlib.datasets.video import encode_bytes
-from vddlib.distillers import DistilledSet, Mosaics, Pixels, Stills, StoredClips
+from vddlib.distillers import DistilledSet, EncodedClips, Mosaics, Pixels, Stills, StoredClips
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -33,6 +33,7 @@ def contents():
         "stored": StoredClips(frames, MEAN, STD),
         "pixels": Pixels(torch.randn(4, 3, 3, 16, 16, generator=g), MEAN, STD),
         "stills": Stills(torch.randn(4, 3, 1, 16, 16, generator=g), MEAN, STD, 3),
+        "encoded": EncodedClips(videos, 6, 16, 24, MEAN, STD),
         "mosaics": Mosaics(videos, [6] * 4, (16, 16), 2, geometry(3, 8, 1), MEAN, STD),
     }
 
@@ -64,7 +65,7 @@ def loads_or_is_refused(folder) -> bool:
     try:
         assert found.draw()[0].isfinite().all()
     except BrokenVideo as error:
-        assert found.content.kind == "mosaics" and "\n" not in str(error) and len(str(error)) < 700
+        assert found.content.stores_files and "\n" not in str(error) and len(str(error)) < 700
         return False
     return True
 
@@ -75,7 +76,7 @@ def copied(folders, kind, tmp_path_factory):
     return place
 
 
-@pytest.mark.parametrize("kind", ["stored", "pixels", "stills", "mosaics"])
+@pytest.mark.parametrize("kind", ["stored", "pixels", "stills", "encoded", "mosaics"])
 def test_every_missing_and_every_extra_tensor_is_refused(folders, kind, tmp_path_factory):
     place = copied(folders, kind, tmp_path_factory)
     tensors = load_file(place / "tensors.safetensors")
@@ -113,7 +114,7 @@ def test_tensors_are_checked_as_they_are_loaded(folders, change, said, tmp_path_
 
 
 @settings(max_examples=150, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(["stored", "pixels", "stills", "mosaics"]), st.data())
+@given(st.sampled_from(["stored", "pixels", "stills", "encoded", "mosaics"]), st.data())
 def test_whatever_a_card_says(folders, kind, data):
     folder = folders[kind]
     good = (folder / "card.json").read_text()
@@ -128,15 +129,15 @@ def test_whatever_a_card_says(folders, kind, data):
 
 
 @settings(max_examples=80, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(["card.json", "tensors.safetensors"]), st.data())
-def test_whatever_bytes_lie_there(folders, name, data):
-    path = folders["mosaics"] / name
+@given(st.sampled_from(["encoded", "mosaics"]), st.sampled_from(["card.json", "tensors.safetensors"]), st.data())
+def test_whatever_bytes_lie_there(folders, kind, name, data):
+    path = folders[kind] / name
     good = path.read_bytes()
     cut = data.draw(st.integers(0, len(good) - 1))
     junk = data.draw(st.binary(max_size=20))
     try:
         path.write_bytes(good[:cut] + junk + (good[cut + len(junk) :] if data.draw(st.booleans()) else b""))
-        loads_or_is_refused(folders["mosaics"])
+        loads_or_is_refused(folders[kind])
     finally:
         path.write_bytes(good)
 

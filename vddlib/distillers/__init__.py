@@ -11,7 +11,7 @@ from vddlib.core.errors import unknown
 from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.full import Full, FullSet
-from vddlib.distillers.labels import relabel
+from vddlib.distillers.labels import relabel, with_labels_of
 from vddlib.distillers.matching.dc import DC, StaticDC, static_memory
 from vddlib.distillers.matching.dm import DM
 from vddlib.distillers.matching.frepo import FRePo
@@ -22,16 +22,21 @@ from vddlib.distillers.optdistill import OptDistill
 from vddlib.distillers.selection.herding import Herding
 from vddlib.distillers.selection.kcenter import KCenter
 from vddlib.distillers.selection.random import Random
+from vddlib.distillers.selection.random_encoded import RandomEncoded
+from vddlib.distillers.selection.random_still import RandomStill
+from vddlib.distillers.selection.random_videos import RandomVideos
 from vddlib.distillers.selection.selector import Selector
 from vddlib.distillers.stored.clips import StoredClips
 from vddlib.distillers.stored.contract import Content, Storage
+from vddlib.distillers.stored.encoded import EncodedClips
 from vddlib.distillers.stored.mosaics import Mosaics
 from vddlib.distillers.stored.pixels import FreePixels, Pixels, StillImages, Stills
 
 __all__ = [
-    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "Content", "DistilledSet", "Distiller", "FRePo", "FreePixels", "Full", "FullSet",
-    "Herding", "KCenter", "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "Selector", "StaticDC", "StillImages",
-    "Stills", "Storage", "StoredClips", "build", "relabel", "static_memory",
+    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "Content", "DistilledSet", "Distiller", "EncodedClips", "FRePo", "FreePixels",
+    "Full", "FullSet", "Herding", "KCenter", "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "RandomEncoded",
+    "RandomStill", "RandomVideos", "Selector", "StaticDC", "StillImages", "Stills", "Storage", "StoredClips", "build",
+    "relabel", "static_memory", "with_labels_of",
 ]  # fmt: skip
 
 

@@ -51,15 +51,15 @@ class Distiller(BaseModel):
         }
 
 
-def check_ipc(train: Clips, ipc: int) -> None:
-    """Raise VddError where `ipc` is not positive or larger than the smallest class."""
+def check_ipc(train: Clips, ipc: int, what: str = "ipc") -> None:
+    """Raise VddError where `ipc` is not positive or larger than the smallest class; `what` names it."""
     counts = torch.bincount(train.labels, minlength=len(train.classes))
     smallest = int(counts.argmin())
     if ipc < 1:
-        raise VddError(f"ipc must be at least 1, not {ipc}")
+        raise VddError(f"{what} must be at least 1, not {ipc}")
     if ipc > counts[smallest]:
         raise VddError(
-            f"ipc {ipc} is larger than the class {train.classes[smallest]} of {train.dataset}, which has "
+            f"{what} {ipc} is larger than the class {train.classes[smallest]} of {train.dataset}, which has "
             f"{int(counts[smallest])} train videos; choose at most {int(counts[smallest])}"
         )
 

@@ -14,7 +14,7 @@ from vddlib.distillers.stored.contract import Sizes
 
 
 class FullSet(DistilledSet):
-    """The whole train split, the yardstick: videos stay where they are, clips are redrawn every epoch."""
+    """Whole videos, all of the train split or some: they stay where they are, and clips are redrawn every epoch."""
 
     def __init__(self, train: Clips, card: dict[str, Any]):
         self.clips, self.labels, self.targets = train, train.labels, train.labels
@@ -33,15 +33,20 @@ class FullSet(DistilledSet):
 
     def with_targets(self, targets: Tensor, **facts: Any) -> DistilledSet:
         """Refused: its clips are drawn anew every epoch, and labels of clips would not fit them."""
-        raise VddError("the full set has hard labels; protocol D+ labels what students see of it")
+        raise VddError(f"{self._said} has hard labels; protocol D+ labels what students see of it")
 
     def state(self) -> dict:
         """The clips' own state: dataset, videos, geometry."""
         return self.clips.state()
 
     def save(self, folder: Path, previews: bool = True) -> Path:
-        """Refused: the full set is the dataset itself."""
-        raise VddError("the full set is the dataset itself; there is nothing to save")
+        """Refused: its videos are the dataset's own."""
+        raise VddError(f"{self._said} is the dataset's own videos; there is nothing to save")
+
+    @property
+    def _said(self) -> str:
+        method = self.card.get("method", "full")
+        return "the full set" if method == "full" else f"a set of {method}"
 
 
 class Full(Distiller):

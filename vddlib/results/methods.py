@@ -27,6 +27,9 @@ METHODS: dict[str, Method] = {
     for row in (
         ("full", "Full data", "#000000", "*", "A", "the whole train split"),
         ("random", "Random", "#888888", "o", "A", "the baseline that costs nothing"),
+        ("random_encoded", "Random, encoded", "#555555", "d", "A", "control: as many real clips as its bytes allow"),
+        ("random_still", "Random stills", "#AAAAAA", "v", "A", "control: a random frame of each clip, repeated"),
+        ("random_videos", "Random videos", "#BBBBBB", "X", "A", "control: clips redrawn every epoch from few videos"),
         ("herding", "Herding", "#56B4E9", "D", "A", "Welling, ICML 2009"),
         ("kcenter", "K-Center", "#0072B2", "s", "A", "Sener & Savarese, ICLR 2018"),
         ("dm", "DM", "#E69F00", "^", "A", "Zhao & Bilen, WACV 2023"),

@@ -6,7 +6,9 @@ import torch
 
 from vddlib import distillers
 from vddlib.core.errors import VddError
+from vddlib.datasets.video import stream_bytes
 from vddlib.distillers import DistilledSet, Pixels, Random, Stills, static_memory
+from vddlib.distillers.stored.contract import encoded
 from vddlib.distillers.stored.pixels import initial
 
 IMAGE = {"name": "convnet", "options": {"width": 4, "depth": 2}}
@@ -62,6 +64,7 @@ def test_bytes_count_what_is_stored(tiny, pixels):
     assert images.pixels.shape == whole.pixels.shape == (6, 8, 32, 32, 3)
     assert (images.pixels == images.pixels[:, :1]).all() and (whole.pixels != whole.pixels[:, :1]).any()
     assert 0 < images.bytes_video < whole.bytes_video
+    assert images.bytes_stream == sum(map(stream_bytes, encoded(images.pixels[:, :1])))  # a frame each, not eight
 
 
 @pytest.mark.parametrize("still", [False, True])

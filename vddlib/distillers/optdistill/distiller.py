@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,10 +17,11 @@ from vddlib.distillers.base import Distiller, check_ipc
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.optdistill.compose import Segment, check_top_k, choose, mosaic
 from vddlib.distillers.optdistill.pipeline import ENCODING, Gathered, Pipeline, opencv_version
-from vddlib.distillers.optdistill.score import Score
+from vddlib.distillers.optdistill.score import Score, halves
 from vddlib.distillers.optdistill.track import Lost
 from vddlib.distillers.optdistill.work import frames_of
 from vddlib.distillers.stored.mosaics import Mosaics
+from vddlib.distillers.stored.sei import without_sei
 from vddlib.training.fit import Recipe, pick_device
 from vddlib.training.networks import Network, TrainedNetwork, conditions, train_teacher
 
@@ -60,8 +61,9 @@ class OptDistill(Distiller):
     fps: float = Field(25.0, gt=0, description="frames per second of a distilled video")
     quality: int = Field(23, ge=0, le=51, description="CRF of H.264 it is stored with")
     score: Score = Field("confidence", description="of the likeliest class, minus the loss of the true one, or random")
-    scorer: Literal["teacher", "r3d_18"] = Field(
-        "teacher", description="trained on the train split, or on Kinetics-400"
+    scorer: Literal["teacher", "r3d_18", "halves"] = Field(
+        "teacher",
+        description="trained on the train split, on Kinetics-400, or two: each scores what is of the other's sources",
     )
     top_k: int = Field(0, ge=0, description="segments of the best scores to draw from; 0: as many as are needed")
     threshold: float | None = Field(None, description="least score of a segment")
@@ -89,7 +91,9 @@ class OptDistill(Distiller):
         modules = (
             __name__,
             "vddlib.distillers.distilled",
+            "vddlib.distillers.stored.encoded",
             "vddlib.distillers.stored.mosaics",
+            "vddlib.distillers.stored.sei",
             *(f"vddlib.distillers.optdistill.{name}" for name in _STEPS),
         )
         key = {
@@ -106,7 +110,7 @@ class OptDistill(Distiller):
         return DistilledSet(content, labels, distilled.classes, {**distilled.card, "drawn": "tiles"})
 
     def teacher(self, train: Clips) -> TrainedNetwork:
-        """The network that scores segments and labels tiles."""
+        """The network that scores segments and labels tiles, trained on `train`: the split, or one of its `halves`."""
         device = pick_device(self.device)
         return train_teacher(train, self.network, self.teacher_recipe, seed=self.teacher_seed, device=device)
 
@@ -172,16 +176,13 @@ class OptDistill(Distiller):
         groups = [of_class[first : first + tiles] for of_class in chosen for first in range(0, len(of_class), tiles)]
         for group in with_progress(groups, "compose"):
             frames = mosaic([frames_of(segment.file) for segment in group])
-            videos.append(video.encode_bytes(frames, self.fps, self.quality))
+            videos.append(without_sei(video.encode_bytes(frames, self.fps, self.quality)))
             lengths.append(len(frames))
         height, width = frames.shape[1:3]
         content = Mosaics(videos, lengths, (width, height), self.side, train.geometry, train.mean, train.std)
         costs = gathered.seconds | {"compose": time.monotonic() - begun}
-        scoring = {"scorer": self.score}
-        if self.score != "random":
-            scoring["scorer"] += f" by {self.network if self.scorer == 'teacher' else self.scorer}"
-            if self.scorer == "teacher":
-                costs["teacher"] = scoring["teacher_seconds"] = self.teacher(train).log.seconds
+        scoring = self._scoring(train)
+        costs |= {"teacher": scoring.pop("seconds")} if "seconds" in scoring else {}
         facts = scoring | {
             "distill_seconds": sum(costs.values()), "stage_seconds": costs, "peak_memory_mb": peak_memory_mb(device),
             "counts": gathered.counts, "segments": [[_described(segment) for segment in group] for group in groups],
@@ -189,6 +190,19 @@ class OptDistill(Distiller):
         say(f"optdistill IPC {ipc} seed {seed}: " + ", ".join(f"{n} {what}" for what, n in gathered.counts.items()))
         labels = torch.arange(len(train.classes)).repeat_interleave(ipc)
         DistilledSet(content, labels, train.classes, self.card(train, ipc, seed, **facts)).save(folder, previews=False)
+
+    def _scoring(self, train: Clips) -> dict[str, Any]:
+        """What a set's card says of its scorer, and the `seconds` that its networks took to train."""
+        if self.score == "random":
+            return {"scorer": "random"}
+        by = {"teacher": f"{self.network}", "halves": f"{self.network} of other sources"}.get(self.scorer, self.scorer)
+        said = {"scorer": f"{self.score} by {by}"}
+        if self.scorer == "halves":  # these label nothing: a teacher that labels tiles counts besides
+            return said | {"seconds": sum(self.teacher(half).log.seconds for half in halves(train))}
+        if self.scorer == "teacher":
+            seconds = self.teacher(train).log.seconds
+            return said | {"teacher_seconds": seconds, "seconds": seconds}
+        return said
 
 
 def _described(segment: Segment) -> dict:

@@ -1,6 +1,6 @@
 """The stages over videos: detect, track, crop, gather what they left, score. What is chosen of it is the distiller's matter."""
 
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,12 +9,13 @@ import torch
 from vddlib.core import cache, seeding
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
+from vddlib.datasets.layouts import source_of
 from vddlib.datasets.store import DECODING
 from vddlib.distillers.base import part_of
 from vddlib.distillers.optdistill.boxes import Box, inside
 from vddlib.distillers.optdistill.compose import Segment
 from vddlib.distillers.optdistill.detect import NO_LABEL, Detector, detector_named
-from vddlib.distillers.optdistill.score import KineticsScorer, TeacherScorer, kinetics_state, score
+from vddlib.distillers.optdistill.score import KineticsScorer, TeacherScorer, halves, kinetics_state, score
 from vddlib.distillers.optdistill.stages import Job, Stage
 from vddlib.distillers.optdistill.work import TRACKS, crop, detection, score_jobs, tracking
 from vddlib.training.fit import pick_device
@@ -32,6 +33,15 @@ class Gathered(NamedTuple):
     segments: list[list[Segment]]
     counts: dict[str, int]
     seconds: dict[str, float]
+
+
+class Scoring(NamedTuple):
+    """What one scorer looks at: segments, each with its class, and the stage and jobs that keep its logits."""
+
+    scorer: TeacherScorer | KineticsScorer
+    stage: Stage
+    jobs: list[Job]
+    segments: list[tuple[Segment, int]]
 
 
 class Pipeline:
@@ -64,9 +74,8 @@ class Pipeline:
     def score_segments(self, shard: tuple[int, int] = (0, 1)) -> None:
         """Score the segments of a shard, once all shards are prepared. Nothing to do for random scores."""
         if self.settings.score != "random":
-            scorer = self.scorer()
-            stage, jobs = self._score(self.gather().segments, scorer)
-            score_jobs(stage, part_of(jobs, shard, self.settings.method), scorer)
+            for part in self._score(self.gather().segments):
+                score_jobs(part.stage, part_of(part.jobs, shard, self.settings.method), part.scorer)
 
     # --- what is checked beforehand -------------------------------------------------------------------------------------
 
@@ -85,7 +94,11 @@ class Pipeline:
 
     def check_scorer(self) -> None:
         """Raises VddError for a scorer that cannot be had, or cannot score so: before hours of tracking, not after them."""
-        if self.settings.scorer != "r3d_18" or self.settings.score == "random":
+        if self.settings.score == "random":
+            return
+        if self.settings.scorer == "halves":
+            halves(self.train)
+        if self.settings.scorer != "r3d_18":
             return
         if self.settings.score == "loss":
             raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
@@ -160,11 +173,19 @@ class Pipeline:
         tracked = [job for job, result in zip(jobs, stage.results(jobs), strict=True) if result]
         return Stage("crop", key), [job._replace(inputs=_in_cache(stage.place(job, TRACKS))) for job in tracked]
 
-    def _score(self, segments: list[list[Segment]], scorer: TeacherScorer | KineticsScorer) -> tuple[Stage, list[Job]]:
-        key = {"scorer": scorer.about, "geometry": self.train.geometry.model_dump(), "code": _code("score")}
-        # One file name may stand for several crops, of other sizes say: the crop stage's folder tells them apart.
-        jobs = [Job(_in_cache(Path(segment.file)), segment.file) for of_class in segments for segment in of_class]
-        return Stage("score", key), jobs
+    def _score(self, segments: list[list[Segment]]) -> list[Scoring]:
+        """The segments by the scorer that looks at them."""
+        shared: dict[TeacherScorer | KineticsScorer, list[tuple[Segment, int]]] = {}
+        for label, of_class in enumerate(segments):
+            for segment in of_class:
+                shared.setdefault(self.scorer(segment.video), []).append((segment, label))
+        parts = []
+        for scorer, mine in shared.items():
+            key = {"scorer": scorer.about, "geometry": self.train.geometry.model_dump(), "code": _code("score")}
+            # One file name may stand for several crops, of other sizes say: the crop stage's folder tells them apart.
+            jobs = [Job(_in_cache(Path(segment.file)), segment.file) for segment, _ in mine]
+            parts.append(Scoring(scorer, Stage("score", key), jobs, mine))
+        return parts
 
     # --- what they left -------------------------------------------------------------------------------------------------
 
@@ -205,33 +226,48 @@ class Pipeline:
                 segments[label[job.name]].append(Segment(file=file, video=job.name, frames=frames, score=0.0))
         return segments, too_short
 
-    def scorer(self) -> TeacherScorer | KineticsScorer:
-        """What looks at segments. Raises VddError as `check_scorer` does."""
+    def scorer(self, video: str | None = None) -> TeacherScorer | KineticsScorer:
+        """What looks at the segments of a video (its name): with 'halves' the network that saw nothing of its source.
+
+        Raises VddError as `check_scorer` does, and where 'halves' is not told a video.
+        """
+        if self.settings.scorer != "halves":
+            return self._scorers[0]
+        if video is None:
+            raise VddError(
+                "optdistill: of the two scorers of 'halves' one is chosen by the video that it is to look at"
+            )
+        first, second = self._scorers
+        return second if source_of(video) in first.sources else first
+
+    @cached_property
+    def _scorers(self) -> list[TeacherScorer | KineticsScorer]:
+        """The scorer, or the two of 'halves', each trained on its own."""
         self.check_scorer()
         if self.settings.scorer == "r3d_18":
-            return KineticsScorer(pick_device(self.settings.device))
-        teacher = self.settings.teacher(self.train)
-        return TeacherScorer(teacher.model, self.train, teacher.key)
+            return [KineticsScorer(pick_device(self.settings.device))]
+        parts = halves(self.train) if self.settings.scorer == "halves" else (self.train,)
+        teachers = [self.settings.teacher(part) for part in parts]
+        return [TeacherScorer(one.model, part, one.key) for one, part in zip(teachers, parts, strict=True)]
 
     def scored(self, gathered: Gathered) -> Gathered:
         """The same segments with their scores; those that cannot be read are left out."""
         scored: list[list[Segment]] = [[] for _ in gathered.segments]
-        flat = [(segment, label) for label, of_class in enumerate(gathered.segments) for segment in of_class]
         if self.settings.score == "random":
+            flat = [(segment, label) for label, of_class in enumerate(gathered.segments) for segment in of_class]
             values = torch.rand(len(flat), generator=seeding.generator("scores", self.seed)).tolist()
             for (segment, label), value in zip(flat, values, strict=True):
                 scored[label].append(segment.model_copy(update={"score": value}))
             return gathered._replace(segments=scored)
-        scorer = self.scorer()
-        stage, jobs = self._score(gathered.segments, scorer)
-        score_jobs(stage, jobs, scorer)
         seconds = 0.0
-        for (segment, label), result in zip(flat, stage.results(jobs), strict=True):
-            if result:
-                seconds += result["seconds"]
-                logits = torch.tensor([result["logits"]])
-                value = score(logits, torch.tensor([label]), self.settings.score).item()
-                scored[label].append(segment.model_copy(update={"score": value}))
+        for part in self._score(gathered.segments):
+            score_jobs(part.stage, part.jobs, part.scorer)
+            for (segment, label), result in zip(part.segments, part.stage.results(part.jobs), strict=True):
+                if result:
+                    seconds += result["seconds"]
+                    logits = torch.tensor([result["logits"]])
+                    value = score(logits, torch.tensor([label]), self.settings.score).item()
+                    scored[label].append(segment.model_copy(update={"score": value}))
         return gathered._replace(segments=scored, seconds=gathered.seconds | {"score": seconds})
 
 

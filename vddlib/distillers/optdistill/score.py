@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
+from vddlib.datasets.layouts import source_of
 
 Score = Literal["confidence", "loss", "random"]
 
 
 class TeacherScorer:
-    """A network trained on the training split; `about` is what its logits depend on, for cache keys."""
+    """A network trained on `train`: the training split, or a part of it; `about` is what its logits depend on, for keys."""
 
     def __init__(self, model: nn.Module, train: Clips, key: dict[str, Any]):
         self.model, self.train, self.about = model.eval(), train, key
+        self.sources = {source_of(name) for name in train.names}
 
     @torch.no_grad()
     def __call__(self, segments: list[np.ndarray]) -> Tensor:
@@ -27,6 +29,21 @@ class TeacherScorer:
         middle = [geometry.indices(len(s), geometry.starts(len(s)) // 2) for s in segments]
         clips = np.stack([geometry.square(s[frames]) for s, frames in zip(segments, middle, strict=True)])
         return self.model(self.train.standardise(clips).to(device)).float().cpu()
+
+
+def halves(train: Clips) -> tuple[Clips, Clips]:
+    """The training videos in two parts, every source in one of them, about half of each class in both.
+
+    Raises VddError where a class has a single source: no network could learn it from others.
+    """
+    parts = train.holdout(0.5)
+    for label, name in enumerate(train.classes):
+        if not all((part.labels == label).any() for part in parts):
+            raise VddError(
+                f"optdistill: all videos of {name} are of one source, so no network learns the class from others; use scorer "
+                f"'teacher' or 'r3d_18'"
+            )
+    return parts
 
 
 def kinetics_state() -> dict[str, Tensor]:

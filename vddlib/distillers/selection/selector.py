@@ -24,6 +24,10 @@ class Selector(Distiller):
         """Indices ``int64 [ipc]``, in the order chosen, into one class's ``embeddings float32 [n, D]``."""
         raise NotImplementedError
 
+    def stream(self, seed: int, label: int) -> torch.Generator:
+        """What a class's clips are drawn by, where `choose` draws."""
+        return seeding.generator("select", self.method, seed, label)
+
     def embeddings(self, train: Clips, seed: int, candidates: Clips | None = None) -> tuple[Tensor, float]:
         """``float32 [N, D]`` of every clip of `candidates` (by default of `train`), and the seconds they cost, training
         included even where it was cached; selectors that look at nothing return zeros ``[N, 1]``."""
@@ -42,8 +46,7 @@ class Selector(Distiller):
         chosen = []
         for label in range(len(pool.classes)):
             members = pool.of_class(label)
-            stream = seeding.generator("select", self.method, seed, label)
-            chosen.append(members[self.choose(embeddings[members], ipc, stream)])
+            chosen.append(members[self.choose(embeddings[members], ipc, self.stream(seed, label))])
         indices = torch.cat(chosen)
         frames = torch.from_numpy(pool.frames(indices, epoch=0, seed=seed))
         seconds += time.monotonic() - begun

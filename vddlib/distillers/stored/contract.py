@@ -15,6 +15,7 @@ from vddlib.core import cache
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips, to_pixels
 from vddlib.datasets.video import encode_bytes, stream_bytes
+from vddlib.distillers.stored.sei import without_sei
 
 VIDEO_FPS, VIDEO_QUALITY = 8, 23  # H.264 yuv420p, CRF 23: the codec behind every `bytes_video`
 
@@ -127,9 +128,9 @@ class Content(nn.Module):
         )
 
 
-def encoded(clips: np.ndarray) -> list[bytes]:
-    """Clips ``uint8 [N, T, H, W, 3]`` as MP4 files, one each (H.264, CRF 23, 8 fps)."""
-    return [encode_bytes(clip, VIDEO_FPS, VIDEO_QUALITY) for clip in clips]
+def encoded(clips: np.ndarray, quality: int = VIDEO_QUALITY) -> list[bytes]:
+    """Clips ``uint8 [N, T, H, W, 3]`` as MP4 files, one each (H.264, CRF `quality`, 8 fps), of what decoding needs alone."""
+    return [without_sei(encode_bytes(clip, VIDEO_FPS, quality)) for clip in clips]
 
 
 def content_of(kind: str, tensors: dict[str, Tensor]) -> Content:

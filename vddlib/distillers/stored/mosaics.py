@@ -1,7 +1,6 @@
 """Mosaics as they are stored: encoded videos, drawn whole or tile by tile."""
 
 from functools import cached_property
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -12,23 +11,20 @@ from vddlib.core.errors import VddError
 from vddlib.datasets import video
 from vddlib.datasets.clips import standardise
 from vddlib.datasets.geometry import Geometry
-from vddlib.distillers.stored.contract import Content, expect
+from vddlib.distillers.stored.contract import expect
+from vddlib.distillers.stored.encoded import LARGEST, EncodedFiles, files_of
 
-LARGEST = 8192  # pixels or frames: more is a damaged file
 
-
-class Mosaics(Content):
+class Mosaics(EncodedFiles):
     """MP4 files of N x N tiles each; a clip is drawn from a random start, as from any video of a dataset.
 
-    Tensors: `encoded` ``uint8 [bytes]``, one file after another; `ends` ``int64 [videos]``, where each ends; `lengths`
-    ``int64 [videos]``, frames of each; `width`, `height` of a video and `side`, its tiles along a side; `tiled`, whether a
-    drawn clip is one tile (else a whole mosaic); `clip_frames`, `clip_size`, `clip_stride` and `clip_resize` ``[2]``, the
-    geometry of drawn clips. All but the first three are ``int64`` scalars unless a shape stands there.
+    Tensors besides those of EncodedFiles: `lengths` ``int64 [videos]``, frames of each; `width`, `height` of a video and
+    `side`, its tiles along a side; `tiled`, whether a drawn clip is one tile (else a whole mosaic); `clip_frames`,
+    `clip_size`, `clip_stride` and `clip_resize` ``[2]``, the geometry of drawn clips; ``int64`` scalars but for the shapes.
     """
 
     kind: ClassVar[str] = "mosaics"
     random: ClassVar[bool] = True
-    stores_files: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -42,14 +38,12 @@ class Mosaics(Content):
         tiled: bool = False,
     ):
         """Of encoded `videos` of `size` (width, height) with `side` x `side` tiles, for clips of `geometry`."""
-        super().__init__(mean, std)
+        super().__init__(videos, mean, std)
         g = geometry
         named = {"width": size[0], "height": size[1], "side": side, "tiled": int(tiled), "lengths": lengths}
         named |= {"clip_frames": g.frames, "clip_size": g.size, "clip_stride": g.stride, "clip_resize": g.resize}
         for name, value in named.items():
             self.register_buffer(name, torch.tensor(value))
-        self.register_buffer("ends", torch.from_numpy(np.cumsum([len(data) for data in videos])))
-        self.register_buffer("encoded", torch.from_numpy(np.frombuffer(b"".join(videos), np.uint8).copy()))
         self.geometry = geometry
 
     @classmethod
@@ -57,11 +51,9 @@ class Mosaics(Content):
         """From the tensors that the class names. Raises VddError where the files do not lie where they say, or are none."""
         scalars = ("width", "height", "side", "tiled", "clip_frames", "clip_size", "clip_stride")
         number = {name: int(expect(tensors, name, torch.int64, "")) for name in scalars}
-        ends = expect(tensors, "ends", torch.int64, "N").tolist()
         lengths = expect(tensors, "lengths", torch.int64, "N").tolist()
-        data = expect(tensors, "encoded", torch.uint8, "N").numpy().tobytes()
-        if len(lengths) != len(ends) or ends[-1] != len(data) or any(a >= b for a, b in pairwise([0, *ends])):
-            raise VddError(f"{len(ends)} files of {len(data)} bytes cannot end at {ends[:5]}...")
+        if len(lengths) != len(tensors["ends"]):
+            raise VddError(f"{len(lengths)} lengths do not fit {len(tensors['ends'])} files")
         if not 1 <= number["side"] <= 64 or min(lengths) < number["clip_frames"]:
             raise VddError(f"side must be 1 to 64, and every video at least {number['clip_frames']} frames long")
         width, height = expect(tensors, "clip_resize", torch.int64, "2").tolist()
@@ -70,11 +62,8 @@ class Mosaics(Content):
         geometry = Geometry(
             frames=number["clip_frames"], size=number["clip_size"], stride=number["clip_stride"], resize=(width, height)
         )
-        videos = [data[begin:end] for begin, end in pairwise([0, *ends])]
-        for one in videos:
-            video.check_bytes(one)
         size, statistics = (number["width"], number["height"]), (tensors["mean"], tensors["std"])
-        return cls(videos, lengths, size, number["side"], geometry, *statistics, bool(number["tiled"]))
+        return cls(files_of(tensors), lengths, size, number["side"], geometry, *statistics, bool(number["tiled"]))
 
     def tiles(self) -> "Mosaics":
         """The same videos, drawn tile by tile: N x N times as many clips, those of a video together, row after row."""
@@ -91,15 +80,6 @@ class Mosaics(Content):
     def pixel_values(self) -> int:
         """Pixel values of all videos, decoded."""
         return int(self.lengths.sum()) * int(self.width) * int(self.height) * 3
-
-    def files(self) -> list[bytes]:
-        """The videos, encoded: what is really stored."""
-        return [self.file(number) for number in range(len(self.ends))]
-
-    def file(self, number: int) -> bytes:
-        """One of the videos, encoded."""
-        begin = int(self.ends[number - 1]) if number else 0
-        return self.encoded[begin : int(self.ends[number])].cpu().numpy().tobytes()
 
     @cached_property
     def _squares(self) -> list[np.ndarray]:

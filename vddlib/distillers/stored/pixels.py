@@ -41,7 +41,7 @@ class Pixels(Content):
         return self.clips.numel()
 
     def files(self) -> list[bytes]:
-        """Every clip as a file, as it is shown (a still as a video in which nothing moves)."""
+        """Every clip as a file, as it is shown."""
         return encoded(self.pixels(torch.Generator()))
 
 
@@ -67,6 +67,10 @@ class Stills(Pixels):
             raise VddError(f"a still is shown for {int(frames)} frames")
         return cls(expect(tensors, "clips", torch.float32, "N 3 1 H W"), tensors["mean"], tensors["std"], frames)
 
+    def files(self) -> list[bytes]:
+        """Every image as a file of one frame: as a video in which nothing moves x264 spends three times the bytes on it."""
+        return encoded(self.pixels(torch.Generator())[:, :1])
+
 
 class FreePixels(Storage):
     """Every value of every clip is free."""
@@ -84,13 +88,18 @@ class StillImages(FreePixels):
     def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int, device: str) -> Content:
         """A random frame of the clip that `random` keeps, or noise; clips of one frame while they are optimised."""
         clips = initial(train, ipc, seed, self.init)
-        frame = torch.randint(clips.shape[2], (len(clips),), generator=seeding.generator("still", seed))
-        images = clips[torch.arange(len(clips)), :, frame].unsqueeze(2)
+        chosen = [still_frame(clips.shape[2], seed, *divmod(i, ipc)) for i in range(len(clips))]
+        images = clips[torch.arange(len(clips)), :, chosen].unsqueeze(2)
         return Pixels(images[indices], train.mean, train.std)
 
     def finished(self, content: Content, train: Clips) -> Content:
         """The images, shown as clips."""
         return Stills(content.clips.data, content.mean, content.std, train.geometry.frames)
+
+
+def still_frame(frames: int, seed: int, label: int, number: int) -> int:
+    """Which of `frames` frames stands for clip `number` of a class: the same however many clips the class has."""
+    return int(seeding.rng("still", seed, label, number).integers(frames))
 
 
 def initial(train: Clips, ipc: int, seed: int, init: Init) -> Tensor:
