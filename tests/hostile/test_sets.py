@@ -28,7 +28,7 @@ def test_mutants_of_saved_sets(folders, tmp_path):  # noqa: F811
             file = places[-1] / name
             file.write_bytes(damaged(file.read_bytes(), edits))
         outcomes |= {
-            place.name: found for place, found in run_each(places, read_set, "mutants", 2, crashed=why, limit=60)
+            place.name: found for place, found in run_each(places, read_set, "mutants", 2, crashed=why, limit=300)
         }
     told(f"saved sets ({tmp_path})", outcomes)
 

@@ -198,6 +198,14 @@ def apart(work: Callable, path: Path, *arguments: Any) -> Any:
         raise BrokenVideo(crash_reason(path, str(error))) from None
 
 
+def decode_stored(data: bytes, limit: float = 60.0) -> np.ndarray:
+    """`decode_bytes` of what a set on disk holds, which may be anybody's: in that process, for `limit` seconds at most."""
+    try:
+        return parallel.apart(decode_bytes, data, limit=limit)
+    except parallel.Died as error:
+        raise BrokenVideo(f"a stored video of {len(data)} bytes cannot be decoded ({error})") from None
+
+
 def first_frames(path: Path, count: int) -> np.ndarray:
     """The first `count` frames ``uint8 [T, H, W, 3]`` of a video, or all where it has fewer. Raises BrokenVideo."""
     return np.stack(list(islice(stream(path), count)))

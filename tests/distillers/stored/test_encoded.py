@@ -1,5 +1,7 @@
 """Clips stored as files: what is drawn of them, what they cost, and streams without what no decoder needs."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from tests.conftest import moving_square
 from vddlib.core.errors import BrokenVideo, VddError
+from vddlib.datasets import video
 from vddlib.datasets.video import decode_bytes, encode_bytes, probe, stream_bytes
 from vddlib.distillers import DistilledSet, EncodedClips
 from vddlib.distillers.stored.contract import encoded
@@ -92,3 +95,16 @@ def test_files_that_are_not_as_their_set_says_are_refused():
         EncodedClips.from_state(state | {"ends": state["ends"].flip(0)})
     with pytest.raises(VddError, match="frames, side and size are 1 to 8192"):
         EncodedClips.from_state(state | {"size": torch.tensor(9000)})
+
+
+def _hang(data):
+    time.sleep(600)
+
+
+def test_a_stored_video_that_hangs_its_decoder_is_refused(monkeypatch):
+    """A hostile set must not take the process that looks at it along; fuzzing found mosaics that decord never ends."""
+    with monkeypatch.context() as patch:
+        patch.setattr(video, "decode_bytes", _hang)
+        with pytest.raises(BrokenVideo, match=r"a stored video of 3 bytes .*it did not end within 2 seconds"):
+            video.decode_stored(b"abc", limit=2)
+    assert len(video.decode_stored(video.encode_bytes(moving_square(0, 0, 8)))) == 8

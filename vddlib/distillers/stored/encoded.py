@@ -69,7 +69,7 @@ class EncodedClips(EncodedFiles):
         """Every clip, decoded once: ``uint8 [N, T, size, size, 3]``. Raises BrokenVideo."""
         shape, clips = (int(self.frames), int(self.side), int(self.side), 3), []
         for number, data in enumerate(self.files()):
-            frames = video.decode_bytes(data)
+            frames = video.decode_stored(data)
             if frames.shape != shape:
                 raise BrokenVideo(f"stored clip {number} is {list(frames.shape)}, not {list(shape)} as its set says")
             clips.append(scaled(frames, int(self.size)))

@@ -86,7 +86,7 @@ class Mosaics(EncodedFiles):
         """Every clip's source, decoded and at the size of clips: ``uint8 [length, size, size, 3]`` each."""
         out, side = [], int(self.side)
         for data in self.files():
-            frames = video.decode_bytes(data)
+            frames = video.decode_stored(data)
             if self.parts == 1:
                 out.append(self.geometry.square(frames))
                 continue
