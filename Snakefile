@@ -19,7 +19,7 @@ from vddlib.core.params import read_params
 
 SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
 SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
-TABLES = "20_tables_and_figures"
+TABLES = ["20_tables_and_figures", "21_fair_protocols"]  # of all records of a scale
 ABLATIONS = ["12_tsgf_ablations/*", "13_optdistill/*_k_*", "14_storage_and_information/*"]  # of quick
 # Notebooks that need the teachers or sets of other notebooks run after those: beside them, they would occupy a core and wait.
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
@@ -39,7 +39,7 @@ def records(scale, tables=False):
     found = sorted(Path("params", scale).glob("*/*.yaml"))
     if scale == "quick" and not WHOLE:
         found = [p for p in found if not any(p.with_suffix("").match(pattern) for pattern in ABLATIONS)]
-    return [provenance(p) for p in found if (p.parent.name == TABLES) == tables]
+    return [provenance(p) for p in found if (p.parent.name in TABLES) == tables]
 
 
 def provenance(params):
@@ -112,21 +112,24 @@ rule run:
 
 use rule run as tables with:
     input:
-        notebook=f"notebooks/{TABLES}.ipynb",
-        params=f"params/{{scale}}/{TABLES}/{{variant}}.yaml",
+        notebook="notebooks/{notebook}.ipynb",
+        params="params/{scale}/{notebook}/{variant}.yaml",
         records=lambda wildcards: records(wildcards.scale),
     output:
-        f"runs/{{scale}}/{TABLES}/{{variant}}.json",
+        "runs/{scale}/{notebook}/{variant}.json",
+    wildcard_constraints:
+        notebook="|".join(TABLES),
     message:
-        f"{{wildcards.scale}}/{TABLES}/{{wildcards.variant}}"
+        "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}"
 
 
 onsuccess:
     for scale in ASKED or SCALES[:1]:
         print(f"\nTables and figures: figures/{scale}/    executed notebooks: runs/{scale}/\n")
-        table = Path("figures", scale, "table.md")
-        if table.is_file():
-            print(table.read_text())
+        for name in ("table.md", "fair_table.md"):  # the paper's protocols, and one for all
+            table = Path("figures", scale, name)
+            if table.is_file():
+                print(table.read_text())
 
 
 onerror:
