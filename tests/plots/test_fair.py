@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.results.made import fair_records
+from tests.results.made import fair_records, frame, students
 from vddlib import plots
 from vddlib.core.errors import VddError
 from vddlib.plots.fair import groups
@@ -67,3 +67,23 @@ def test__fair_figures__same_bytes_each_time(tmp_path):
 def test__fair_figures__nothing_to_show():
     with pytest.raises(VddError, match="protocol F at IPC 50"):
         plots.critical_difference(fair_records(2), ipc=50)
+
+
+def test__rate_accuracy__is_the_best_for_so_many_bytes():
+    bytes_of = {"crf 40": 2_000, "crf 30": 4_000, "crf 23": 9_000}
+    rows = [
+        row | {"bytes_stream": count}
+        for (name, count), accuracy in zip(bytes_of.items(), (40, 60, 50), strict=True)
+        for row in students("random_encoded", accuracy, 3, spread=0.1, variant=name)
+    ]
+    rows += [row | {"bytes_stream": 6_000} for row in students("random", 55, 3) + students("dm", 58, 3)]
+    df = frame(rows)
+    (ax,) = plots.rate_accuracy(df).axes
+    step = ax.lines[-1]
+    means = df[df["method"] == "random_encoded"].groupby("variant")["top1"].mean()
+    best = [means["crf 40"], means["crf 30"], means["crf 30"]]  # what more bytes do not improve stays
+    assert list(step.get_xdata()) == list(bytes_of.values()) and list(step.get_ydata()) == pytest.approx(best)
+    points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() in ("o", "^")]
+    assert sorted(points) == sorted(
+        (6_000, pytest.approx(df[df["method"] == name]["top1"].mean())) for name in ("random", "dm")
+    )

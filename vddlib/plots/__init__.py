@@ -3,7 +3,7 @@
 from vddlib.plots.accuracy import accuracy_by_ipc, accuracy_by_method
 from vddlib.plots.clips import chosen_in_plane, class_counts, evolution, frame_sampling, saliency
 from vddlib.plots.costs import accuracy_by_bytes, accuracy_by_cost, accuracy_by_time, costed
-from vddlib.plots.fair import critical_difference, differences_to_random
+from vddlib.plots.fair import critical_difference, differences_to_random, rate_accuracy
 from vddlib.plots.networks import layer_diagram
 from vddlib.plots.strips import filmstrip, flow_filmstrip, flow_wheel, mixed_filmstrip, mixture
 from vddlib.plots.style import colour, marker, save
@@ -35,6 +35,7 @@ __all__ = [
     "mixed_filmstrip",
     "mixture",
     "plane",
+    "rate_accuracy",
     "saliency",
     "save",
 ]

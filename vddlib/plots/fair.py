@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from vddlib.core.errors import VddError
+from vddlib.evaluation.statistics import interval
 from vddlib.plots.panels import remark
 from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, styled
-from vddlib.results.fair import ALPHA, comparisons, fair_rows, pairwise
+from vddlib.results.fair import ALPHA, comparisons, correct, fair_rows, pairwise
 from vddlib.results.schema import chance, display
 from vddlib.results.select import BLOCK
 
@@ -117,3 +118,52 @@ def _intervals(ax: Axes, part: pd.DataFrame, columns: tuple[str, str, str], told
     ax.set_ylim(len(part) - 0.45, -0.55)
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
+
+
+@styled
+def rate_accuracy(df: pd.DataFrame, protocol: str = "F") -> Drawing:
+    """Top-1 against bytes of a set (H.264 streams and labels; containers apart), one panel per dataset, student and clip.
+
+    Points: every method at every IPC, with intervals. Line: real clips at other qualities and sizes (`random_encoded`, all
+    variants), the best of those that take no more bytes; small dots are its settings. Raises VddError without records.
+    """
+    rows = fair_rows(df)
+    rows = rows[(rows["protocol"] == protocol) & rows["ipc"].notna() & (rows["method"] != "random_encoded")]
+    coded = df[(df["method"] == "random_encoded") & (df["protocol"] == protocol)]
+    if rows.empty:
+        raise VddError(f"no method has records under protocol {protocol}")
+    blocks = list(rows.groupby(BLOCK, dropna=False, sort=False))
+    fig = drawing(6.4, 3.6 * len(blocks))
+    axes = fig.subplots(len(blocks), 1, squeeze=False)[:, 0]
+    for ax, (block, part) in zip(axes, blocks, strict=True):
+        for (method, _), mine in part.groupby(["method", "ipc"], sort=False):
+            _point(ax, method, mine)
+        _curve(ax, coded[coded[BLOCK].eq(list(block)).all(axis=1)])
+        ax.set_xscale("log")
+        ax.set_xlabel("bytes of the set (video streams and labels)")
+        ax.set_ylabel("top-1 (%)")
+        ax.set_title(f"{display(part['dataset'].iloc[0])} · protocol {protocol}")
+        handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        ax.legend(
+            handles.values(), handles.keys(), loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=7, frameon=False
+        )
+    return fig
+
+
+def _point(ax: Axes, method: str, mine: pd.DataFrame) -> None:
+    found, x = interval(correct(mine).to_numpy()), float(mine["bytes_stream"].mean())
+    if found.low == found.low:  # one value has no interval
+        ax.plot([x, x], [found.low, found.high], color=colour(method), lw=1.0, alpha=0.7)
+    ax.plot(x, found.mean, marker(method), color=colour(method), ms=5, label=display(method), ls="none")
+
+
+def _curve(ax: Axes, coded: pd.DataFrame) -> None:
+    """The settings of encoded real clips, and the highest mean for so many bytes or fewer."""
+    if coded.empty:
+        return
+    settings = coded.fillna({"variant": ""}).groupby(["variant", "ipc"])[["bytes_stream", "top1"]].mean()
+    settings = settings.astype(float).sort_values("bytes_stream")
+    shade = colour("random_encoded")
+    ax.plot(settings["bytes_stream"], settings["top1"], ".", color=shade, ms=4)
+    label = "real clips, encoded: the best for so many bytes"
+    ax.step(settings["bytes_stream"], settings["top1"].cummax(), where="post", color=shade, lw=1.2, label=label)
