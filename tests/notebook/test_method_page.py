@@ -75,7 +75,7 @@ def test_the_gate_stands_on_the_page_and_in_the_rows_of_the_method_s_sets(tiny, 
 
 
 def test_a_gate_that_is_passed_prints_no_line(tiny, run, capsys):
-    moving = distillers.DM(iterations=8, batch_real=2, lr_pixels=30.0, network=SMALL, device="cpu")
+    moving = distillers.DM(iterations=8, batch_real=2, lr_pixels=1.0, network=SMALL, device="cpu")
     page = page_of(tiny, moving)
     assert page.distil().data.count("passed: moved") == len(SEEDS)
     assert "gate" not in capsys.readouterr().out

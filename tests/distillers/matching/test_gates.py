@@ -15,7 +15,7 @@ from vddlib.training.networks import Network
 SMALL = {"options": {"depth": 1, "widths": (8,)}}
 IMAGE = {"name": "convnet", "options": {"width": 4, "depth": 2}}
 RUNS = {  # a rate at which clips move, and the rest
-    "dm": (30.0, {"batch_real": 3, "network": SMALL}),
+    "dm": (1.0, {"batch_real": 3, "network": SMALL}),
     "dc": (30.0, {"batch_real": 3, "network": SMALL}),
     "static_dc": (30.0, {"batch_real": 3, "network": IMAGE}),
     "frepo": (0.1, {"batch_real": 2, "pool": 1, "network": SMALL}),
@@ -39,10 +39,10 @@ def test_clips_that_stay_fail_and_clips_that_move_pass(tiny, name):
     assert "\n" not in still.said + passed.said and str(passed) == passed.said
 
 
-def test_the_bound_is_one_grey_level_and_a_storage_changes_nothing(tiny):
+def test_the_bounds_are_one_grey_level_and_a_picture_s_range_and_a_storage_changes_nothing(tiny):
     made, history = run(tiny[0], "dm", iterations=1, lr_pixels=STILL, **RUNS["dm"][1])
     for method in ("dm", "dm+vdsd"):
-        for moved, passed in ((0.99, False), (1.0, True)):
+        for moved, passed in ((0.99, False), (1.0, True), (128.0, True), (1e13, False)):
             made.card |= {"method": method, "moved": moved}
             assert gate(made, history).passed is passed
 

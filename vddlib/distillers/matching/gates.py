@@ -18,6 +18,9 @@ from vddlib.training.networks import TrainedNetwork
 # Grey levels (0 to 255). Videos hold whole grey levels: what changed a pixel by less than one in the mean is lost, or nearly,
 # when the clips are written as videos, as `bytes_video` counts them.
 LEAST_MOVED = 1.0
+# No pixel between black and white is further than this from mid-grey: beyond it in the mean, clips have left the range of
+# pictures. So does a run that diverges and stays finite.
+MOST_MOVED = 128.0
 MOST_LOSS = 0.8  # of MTT; a student that stays where it is has 1
 LEAST_PATH = 0.5  # of the expert's: from a shorter way the loss is at least 0.25, wherever it leads
 # Of what a second teacher classifies of real training clips, above chance: halfway between clips that are noise to it and
@@ -81,10 +84,12 @@ def _gate(passed: bool, said: str) -> Gate:
 
 
 def _moved(distilled: DistilledSet) -> Gate:
-    """Whether the clips are others than those the run began with."""
+    """Whether the clips are others than those the run began with, and still pictures."""
     moved = distilled.card["moved"]
-    wanted = "" if moved >= LEAST_MOVED else f", below {LEAST_MOVED:g}"
-    return _gate(moved >= LEAST_MOVED, f"moved {moved:.2g} grey levels{wanted}")
+    wanted = (
+        f", below {LEAST_MOVED:g}" if moved < LEAST_MOVED else f", over {MOST_MOVED:g}" if moved > MOST_MOVED else ""
+    )
+    return _gate(not wanted, f"moved {moved:.2g} grey levels{wanted}")
 
 
 def _matched(history: History) -> Gate:
