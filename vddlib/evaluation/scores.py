@@ -29,7 +29,7 @@ class Score(NamedTuple):
     seeds: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f}" + ("" if np.isnan(self.std) else f" ({self.std:.3f})")
+        return f"{self.mean:z.3f}" + ("" if np.isnan(self.std) else f" ({self.std:.3f})")
 
 
 def over_seeds(values: Fractions) -> Score:
