@@ -143,7 +143,7 @@ def _key(df: pd.DataFrame) -> list[str]:
 
 def _refuse_conflicts(table: pd.DataFrame) -> None:
     """One line for the first two runs that measured the same setting and seed with different results."""
-    spared = {"_path", "distill_seconds", "train_seconds", "peak_memory_mb", *ORIGIN} - {"dataset_sha256"}
+    spared = {"_path", "gate", "distill_seconds", "train_seconds", "peak_memory_mb", *ORIGIN} - {"dataset_sha256"}
     results = [c for c in table if c not in spared and c not in _key(table)]
     text = _as_text(table)
     for _, same in text.groupby(_key(table), sort=False):
