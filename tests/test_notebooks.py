@@ -90,7 +90,9 @@ def test_code_cells_are_short(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_every_notebook_is_run_by_smoke_and_by_quick_or_a_search(path):
-    smoke, quick, search = (list((ROOT / "params" / s / path.stem).glob("*.yaml")) for s in ("smoke", "quick", "search"))
+    smoke, quick, search = (
+        list((ROOT / "params" / s / path.stem).glob("*.yaml")) for s in ("smoke", "quick", "search")
+    )
     assert smoke and (quick or search)
 
 

@@ -182,3 +182,10 @@ def test__grey__is_escaped_once():
     assert "<sub>50 % †</sub>" in markdown([results.Block("", table)])
     text = latex([results.Block("", table)])
     assert r"\textcolor{gray}{50 \% $\dagger$}" in text and text.count("textcolor") == 1
+
+
+def test__of_papers__leaves_the_fair_protocols_to_their_own_table():
+    df = fair_records(2)
+    papers = pd.concat([df, df[df["method"] == "dm"].assign(protocol="A")], ignore_index=True)
+    assert set(results.of_papers(papers)["protocol"]) == {"A"}
+    assert len(results.of_papers(df)) == len(df), "where nothing else was measured, everything is shown"

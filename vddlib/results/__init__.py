@@ -11,6 +11,7 @@ fair_table("quick")    methods under F and F-soft, told apart or not, and what m
                                                     -> figures/quick/fair_table.*, motion_table.*
 comparisons, pairwise  the fair comparison as numbers: intervals, paired differences, Holm's correction
 plain(df)              the records that are no variant      (what main tables and figures show)
+of_papers(df)          those under protocols of the literature, that is, not under F or F-soft
 """
 
 from vddlib.results.ablations import ablations
@@ -22,7 +23,7 @@ from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.published import papers, published
 from vddlib.results.records import gather, load, read, record, records_path, summarise
 from vddlib.results.schema import COLUMNS, COSTS, DATASETS, METRICS, ORIGIN, STUDENTS, display
-from vddlib.results.select import in_reading_order, plain, random_beside, under_own_protocol
+from vddlib.results.select import in_reading_order, of_papers, plain, random_beside, under_own_protocol
 from vddlib.results.write import Block, origin, write_table
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "main_table",
     "method_rank",
     "motion_table",
+    "of_papers",
     "origin",
     "pairwise",
     "papers",

@@ -23,7 +23,7 @@ def main_table(scale: str, root: str | Path | None = None, metric: str | None = 
     In `metric`, or in the one that papers report on each dataset. Returns the eight paths: the four of the first table,
     then the four of the second; the first is the Markdown that the batch prints at its end.
     """
-    df = load(scale, root)
+    df = select.of_papers(load(scale, root))
     folder = (Path(root) if root else provenance.project_root()) / "figures" / scale
     used = [metric] if metric else sorted({headline(name) for name in df["dataset"]})
     unit = f"{' or '.join(NAMES.get(one, one) for one in used)} in percent, mean (standard deviation over seeds)"

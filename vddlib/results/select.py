@@ -14,6 +14,17 @@ def plain(df: pd.DataFrame) -> pd.DataFrame:
     return df[_whole(df) & (_text(df, "variant") == "")]
 
 
+def of_papers(df: pd.DataFrame) -> pd.DataFrame:
+    """The records under protocols of the literature: F and F-soft have tables of their own (`results.fair_table`).
+
+    All records where there are no others.
+    """
+    from vddlib.evaluation import FAIR
+
+    others = df[~df["protocol"].isin(FAIR)]
+    return others if len(others) else df
+
+
 def under_own_protocol(df: pd.DataFrame) -> pd.DataFrame:
     """Of every block, each method's records under the protocol of its own paper.
 
