@@ -11,7 +11,7 @@ from vddlib.evaluation.scores import (
     label_robust_score,
     over_seeds,
 )
-from vddlib.evaluation.statistics import interval
+from vddlib.evaluation.statistics import Interval, interval
 from vddlib.results import display, in_reading_order, sets_and_students
 from vddlib.results.fair import ONE_SET, PLACE, STILL, fair_rows
 from vddlib.results.schema import blank_to_none
@@ -27,7 +27,7 @@ def share_of_labels(df: pd.DataFrame) -> pd.DataFrame:
         values = part.pivot_table(index="seed", columns="protocol", values="top1").dropna()
         if {HARD, SOFT} <= set(values) and len(values):
             gain = interval((values[SOFT] - values[HARD]).to_numpy()[:, None])
-            shown = [_number(values[HARD].mean()), _number(values[SOFT].mean()), str_of(gain)]
+            shown = [_number(values[HARD].mean()), _number(values[SOFT].mean()), _spanned(gain)]
             found.append([place[0], display(method), _ipc(place[-1]), *shown])
     return pd.DataFrame(found, columns=["dataset", "method", "IPC", HARD, SOFT, "difference [95 %]"])
 
@@ -80,9 +80,10 @@ def variance(df: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def findings(numbers: pd.DataFrame, df: pd.DataFrame, protocol: str = HARD) -> list[str]:
-    """What a reader may conclude, a sentence each, from the intervals of `results.comparisons`."""
+def findings(numbers: pd.DataFrame, df: pd.DataFrame, protocol: str = HARD, ipc: int | None = None) -> list[str]:
+    """What a reader may conclude, a sentence each, from the intervals of `results.comparisons`; of one `ipc`, or of all."""
     said = []
+    numbers = numbers if ipc is None else numbers[numbers["ipc"].eq(ipc).fillna(False)]
     for (dataset, ipc), part in _by_method(numbers[numbers["protocol"] == protocol], ["dataset", "ipc"]):
         if pd.isna(ipc):
             continue
@@ -137,6 +138,6 @@ def _number(value: float) -> str:
     return f"{value:.1f}"
 
 
-def str_of(found) -> str:
+def _spanned(found: Interval) -> str:
     """'+4.2 [+1.0, +7.4]'."""
     return f"{found.mean:+.1f}" + ("" if pd.isna(found.low) else f" [{found.low:+.1f}, {found.high:+.1f}]")
