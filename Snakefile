@@ -20,7 +20,7 @@ from vddlib.core.params import read_params
 SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
 SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
 TABLES = ["20_tables_and_figures", "21_fair_protocols"]  # of all records of a scale
-ABLATIONS = ["12_tsgf_ablations/*", "13_optdistill/*_k_*", "14_storage_and_information/*"]  # of quick
+ABLATIONS = ["12_tsgf_ablations/*", "13_optdistill/*_k_*", "14_storage_and_information/*", "15_controls/*"]  # of quick
 # Notebooks that need the teachers or sets of other notebooks run after those: beside them, they would occupy a core and wait.
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
 METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith(("_ablations", "_learning_rates"))]
