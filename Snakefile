@@ -1,9 +1,9 @@
 # One job per params file on disk, then the tables and figures of that scale:
 #
-#     uv run snakemake --cores all quick      every method; also smoke, search, ucf10, paper; quick is the default
-#     uv run snakemake --cores all ablations  quick, and what it leaves out to stay short: ablations, storage and information
+#     uv run snakemake --cores all quick      every method; also smoke, search, miniucf10, paper; quick is the default
+#     uv run snakemake --cores all ablations  quick, and what it leaves out to stay short: IPC 1, ablations, controls, storage
 #     uv run snakemake -n paper               lists the whole grid
-#     uv run snakemake --cores all --keep-going ucf10     continues with independent jobs when one fails
+#     uv run snakemake --cores all --keep-going miniucf10     continues with independent jobs when one fails
 #
 # params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/notebook/run.py). The files
 # under figures/ are committed, so they are no rule's output: Snakemake would delete them before a run and after a failure.
@@ -17,10 +17,10 @@ from snakemake.exceptions import WorkflowError
 from vddlib.core.errors import VddError
 from vddlib.core.params import read_params
 
-SCALES = ["quick", "smoke", "search", "ucf10", "paper"]
+SCALES = ["quick", "smoke", "search", "miniucf10", "paper"]
 SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
 TABLES = ["20_tables_and_figures", "21_fair_protocols"]  # of all records of a scale
-ABLATIONS = ["12_tsgf_ablations/*", "13_optdistill/*_k_*", "14_storage_and_information/*", "15_controls/*"]  # of quick
+ABLATIONS = ["12_tsgf_ablations/*", "14_storage_and_information/*", "15_controls/*", "10_learning_rates/*", "*/*_ipc1"]  # of quick
 # Notebooks that need the teachers or sets of other notebooks run after those: beside them, they would occupy a core and wait.
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
 METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith(("_ablations", "_learning_rates"))]

@@ -123,8 +123,8 @@ def test_dry_run_lists_the_grid(project):
 
 
 def test_scale_without_params(project):
-    code, printed = snakemake(project, "-n", "ucf10")
-    assert code != 0 and "there is no params/ucf10/NOTEBOOK/VARIANT.yaml" in printed
+    code, printed = snakemake(project, "-n", "miniucf10")
+    assert code != 0 and "there is no params/miniucf10/NOTEBOOK/VARIANT.yaml" in printed
 
 
 def test_failed_run_fails_the_batch_and_keeps_committed_figures(project):

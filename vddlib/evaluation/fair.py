@@ -1,7 +1,7 @@
 """Protocols F and F-soft: one way to learn and be tested, the same for every method.
 
 The student, the number of optimiser steps and the rates are chosen once per dataset, on held-out training sources, for random
-clips and full data together (notebook 10); no method has a say in them. Under F students learn the classes of the clips;
+clips and full data together (notebook 09); no method has a say in them. Under F students learn the classes of the clips;
 under F-soft the labels that one teacher gives to every view that they see.
 """
 

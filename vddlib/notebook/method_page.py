@@ -32,6 +32,13 @@ STRIPS = 4  # classes shown before and after
 AVERAGED = 10  # iterations that the smooth line of a loss averages over
 
 
+def gates(method: Optimised, train: Clips, ipc: int, seeds: Sequence[int]) -> dict[int, Gate]:
+    """By seed: whether distilling `train` did what the method is for. TSGF is asked by a teacher of the seed after its own."""
+    second = SecondTeacher.of(method.teacher(train, another=1), train) if isinstance(method, TSGF) else None
+    made = {seed: (method.distill(train, ipc, seed), method.history(train, ipc, seed)) for seed in seeds}
+    return {seed: gate(distilled, history, second) for seed, (distilled, history) in made.items()}
+
+
 @dataclass
 class MethodPage:
     """One method at the notebook's scale, over several seeds.
@@ -85,11 +92,8 @@ class MethodPage:
 
     @cached_property
     def gates(self) -> dict[int, Gate]:
-        """Whether each seed's distillation did what the method is for. TSGF is asked by a teacher of the seed after its own."""
-        second = None
-        if isinstance(self.method, TSGF):
-            second = SecondTeacher.of(self.method.teacher(self.train, another=1), self.train)
-        return {seed: gate(distilled, self.histories[seed], second) for seed, distilled in self.sets.items()}
+        """Whether each seed's distillation did what the method is for."""
+        return gates(self.method, self.train, self.ipc, self.seeds)
 
     @cached_property
     def random_sets(self) -> dict[int, DistilledSet]:
