@@ -40,8 +40,15 @@ def two_classes(tmp_path_factory):
     return write_ucf(tmp_path_factory.mktemp("paper") / "two", train=4, test=1, classes=("Red", "Green"))
 
 
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory):
+    """The notebooks share decoded frames, teachers and experts, as they do for a user."""
+    return tmp_path_factory.mktemp("paper_cache")
+
+
 @pytest.mark.parametrize("notebook", PAPER)
-def test_the_papers_parameters_run(notebook, two_classes, tmp_path):
+def test_the_papers_parameters_run(notebook, two_classes, shared_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("VDD_CACHE", str(shared_cache))
     source = ROOT / "notebooks" / f"{notebook}.ipynb"
     given = yaml.safe_load((ROOT / "params" / "paper" / notebook / f"{PAPER[notebook]}.yaml").read_text())
     assert (given["frames"], given["size"]) == (16, 112)
