@@ -10,6 +10,7 @@ main_table("quick")    methods under their own protocols    -> figures/quick/tab
 fair_table("quick")    methods under F and F-soft, told apart or not, and what motion is worth
                                                     -> figures/quick/fair_table.*, motion_table.*
 comparisons, pairwise  the fair comparison as numbers: intervals, paired differences, Holm's correction
+hours(df)              what sets and students took
 plain(df)              the records that are no variant      (what main tables and figures show)
 of_papers(df)          those under protocols of the literature, that is, not under F or F-soft
 """
@@ -18,6 +19,7 @@ from vddlib.results.ablations import ablations
 from vddlib.results.compare import compare, dataset_table
 from vddlib.results.fair import comparisons, pairwise, sets_and_students
 from vddlib.results.fair_table import fair_table, motion_table
+from vddlib.results.hours import hours
 from vddlib.results.main_table import main_table
 from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.published import papers, published
@@ -42,6 +44,7 @@ __all__ = [
     "display",
     "fair_table",
     "gather",
+    "hours",
     "in_reading_order",
     "load",
     "main_table",
