@@ -47,7 +47,7 @@ def _minic3d(**options) -> Network:
 # Chosen by params/search/09_fair_recipe; figures/search/09_fair_recipe has what was compared.
 SETTINGS = {
     "motions": Setting(network=_minic3d(depth=2, widths=(16, 32))),
-    "miniucf10": Setting(network=_minic3d(widths=(32, 64, 64))),
+    "miniucf10": Setting(network=_minic3d(widths=(16, 32, 64))),
 }
 SETTINGS |= {"ucf10": SETTINGS["miniucf10"], "tempo": SETTINGS["miniucf10"]}
 
@@ -55,7 +55,7 @@ SETTINGS |= {"ucf10": SETTINGS["miniucf10"], "tempo": SETTINGS["miniucf10"]}
 def setting(clips: Clips) -> Setting:
     """The setting of a dataset; for one that was not searched, miniucf10's, in a network that fits its clips."""
     depth = 3 if clips.geometry.size >= 48 and clips.geometry.frames >= 4 else 2
-    return SETTINGS.get(clips.dataset) or Setting(network=_minic3d(depth=depth, widths=(32, 64, 64)[:depth]))
+    return SETTINGS.get(clips.dataset) or Setting(network=_minic3d(depth=depth, widths=(16, 32, 64)[:depth]))
 
 
 def fair(name: str, clips: Clips, steps: int = 0, full: bool = False) -> tuple[Protocol, Network]:
