@@ -162,7 +162,7 @@ def test_a_new_method_appears_in_table_and_figure(copy, monkeypatch):
     env["VDD_MOTIONS"] = os.environ.get("VDD_MOTIONS") or str(ROOT / "data" / "motions")
     run = [sys.executable, "-m", "vddlib.cli", "run", "notebooks/99_toys.ipynb", "params/smoke/99_toys/motions.yaml"]
     for command in (run, [sys.executable, "-c", TABLE]):
-        done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=800)
         assert done.returncode == 0, done.stderr
     assert "| Longest videos" in done.stdout and "| DM + shades" in done.stdout
     assert "in the figure:|DM + shades|Longest videos" in done.stdout
