@@ -47,7 +47,7 @@ def _minic3d(**options) -> Network:
 # Chosen by params/search/09_fair_recipe; figures/search/09_fair_recipe has what was compared.
 SETTINGS = {
     "motions": Setting(network=_minic3d(depth=2, widths=(16, 32))),
-    "miniucf10": Setting(network=_minic3d(widths=(16, 32, 64))),
+    "miniucf10": Setting(network=_minic3d(widths=(16, 32, 64)), full_steps=1200),
 }
 SETTINGS |= {"ucf10": SETTINGS["miniucf10"], "tempo": SETTINGS["miniucf10"]}
 
