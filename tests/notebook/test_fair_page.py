@@ -3,13 +3,17 @@
 import math
 
 import pytest
+import torch
 
 from tests.results.made import fair_records, frame, students
 from vddlib.core.errors import VddError
+from vddlib.distillers import Random, relabel
+from vddlib.evaluation import evaluate, protocol
 from vddlib.notebook import fair_page
-from vddlib.notebook.controls import control_rows, control_table, one_set_rows, still_rows
+from vddlib.notebook.controls import control_rows, control_table, label_rows, one_set_rows, still_rows
 from vddlib.results import comparisons, display
 from vddlib.results.fair import ONE_SET, STILL
+from vddlib.training.networks import Network, train_teacher
 
 OPTIONS = {"steps": 2, "device": "cpu"}
 
@@ -93,3 +97,31 @@ def test_several_students_of_one_set_differ_in_their_seeds_alone(tiny):
     rows = one_set_rows(train, test, 1, [1000, 1001], **OPTIONS)
     assert [(row["seed"], row["variant"]) for row in rows] == [(1000, ONE_SET), (1001, ONE_SET)]
     assert one_set_rows(train, test, 1, [], **OPTIONS) == []
+
+
+def test_other_labels_for_the_same_clips(tiny):
+    train, test = tiny
+    network = Network(options={"depth": 2, "widths": [4, 4]})
+    recipe = protocol("A", epochs=1).recipe
+    teacher = train_teacher(train, network, recipe, seed=0, device=torch.device("cpu"))
+    ours, random = (
+        {seed: relabel(method.distill(train, 1, seed + first), teacher, 20.0) for seed in (0, 1)}
+        for method, first in ((Random(), 10), (Random(), 0))
+    )
+    for one in ours.values():
+        one.card["method"] = "tsgf"
+    soft, hard = protocol("D", epochs=2, batch_size=2), protocol("A", epochs=2)
+    rows = label_rows(ours, random, test, soft, hard, network=network, device="cpu")
+    found = [(row["method"], row["variant"], row["protocol"], row["seed"]) for row in rows]
+    trials = (("labels of {}", "D"), ("hard labels", "D"), ("soft labels", "A"))
+    assert found == [
+        (mine, variant.format(other), letter, seed)
+        for mine, other in (("tsgf", "random"), ("random", "tsgf"))
+        for variant, letter in trials
+        for seed in (0, 1)
+    ]
+    crossed = next(row for row in rows if row["variant"] == "labels of tsgf")
+    assert crossed["bytes_stream"] == random[0].bytes_stream, "as many labels, of other values"
+    plain = evaluate(random[0].with_targets(random[0].labels), test, hard, seeds=[0], network=network, device="cpu")
+    softened = next(row for row in rows if row["method"] == "random" and row["variant"] == "soft labels")
+    assert softened["train_top1"] is not None and softened["epochs"] == plain.rows[0]["epochs"]

@@ -33,7 +33,7 @@ class Clips(torch.utils.data.Dataset):
         self.classes, self.geometry = dataset.classes, geometry
         self.mirrors = dataset.spec.mirrors if dataset.spec else True
         self.mean, self.std = torch.zeros(3), torch.ones(3)
-        self._order, self._whole = "", True  # of a clip's frames; _whole: all classes, in their own order
+        self._orders, self._whole = (), True  # of a clip's frames; _whole: all classes, in their own order
         self._store, self._rows, self._entries = store, rows, getattr(dataset, part)
         self.paced, self._longest = dataset.longest_pace > 1, geometry.at_pace(dataset.longest_pace)
         self._index = np.array([i for i, row in enumerate(rows) if not row.broken], np.int64)
@@ -110,7 +110,7 @@ class Clips(torch.utils.data.Dataset):
                 start, flipped = self.draw(i, epoch=epoch, seed=seed)
                 frames = self.clip(i, start=start)
                 out[place] = frames[:, :, ::-1] if flip and flipped else frames
-            if self._order:  # after the draws, so that the frames are those of the moving clips
+            if self._orders:  # after the draws, so that the frames are those of the moving clips
                 out[place] = out[place][self._places(i, epoch, seed)]
         return out
 
@@ -172,21 +172,23 @@ class Clips(torch.utils.data.Dataset):
         return self._ordered("reversed")
 
     def _ordered(self, order: str) -> "Clips":
-        """The same clips, their frames in this order; of several orders the last counts."""
+        """The same clips, their frames in this order; a second order is applied to what the first one made."""
         part = self._copy()
-        part._order = order
+        part._orders = (*self._orders, order)
         return part
 
     def _places(self, i: int, epoch: int | None, seed: int) -> np.ndarray:
         """Which frame of the clip of video `i` stands at each time: ``int64 [T]``."""
-        places = np.arange(self.geometry.frames)
-        if self._order == "still":
-            return np.zeros_like(places)
-        if self._order == "reversed":
-            return places[::-1]
-        if self._order == "shuffled":
-            rng = seeding.rng("shuffled frames", seed, self.part, epoch, self._index[i])
-            return _another_order(places, rng)
+        times = np.arange(self.geometry.frames)
+        places = times
+        for order in self._orders:
+            if order == "still":
+                places = places[np.zeros_like(times)]
+            elif order == "reversed":
+                places = places[::-1]
+            else:
+                rng = seeding.rng("shuffled frames", seed, self.part, epoch, self._index[i])
+                places = places[_another_order(times, rng)]
         return places
 
     def only(self, classes: Sequence[str]) -> "Clips":
@@ -222,7 +224,7 @@ class Clips(torch.utils.data.Dataset):
         state |= {"mean": self.mean.tolist(), "std": self.std.tolist(), "mirrors": self.mirrors}
         if not self._whole:  # other classes or another order: labels mean something else
             state["classes"] = self.classes
-        return state | ({"order": self._order} if self._order else {})
+        return state | ({"order": " ".join(self._orders)} if self._orders else {})
 
 
 def _another_order(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,15 +1,19 @@
-"""The controls of notebook 15: other sets of real clips, students without motion, several students of one set."""
+"""The controls of notebooks 15 and 11: other sets of real clips, no motion, several students of one set, other labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import torch.nn.functional as F
 
 from vddlib import distillers
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
+from vddlib.distillers.distilled import DistilledSet
+from vddlib.distillers.labels import with_labels_of
 from vddlib.evaluation import fair
-from vddlib.evaluation.evaluate import Report, evaluate
+from vddlib.evaluation.evaluate import Report, evaluate, evaluate_each
+from vddlib.evaluation.protocols import Protocol
 from vddlib.notebook.fair import fair_students
 from vddlib.results.fair import ONE_SET, STILL
 
@@ -68,6 +72,48 @@ def one_set_rows(
     protocol, network = fair("F", train, steps)
     report: Report = evaluate(made, test, protocol, seeds=students, network=network, device=device)
     return [row | {"variant": ONE_SET} for row in report.rows]
+
+
+def label_rows(
+    ours: Mapping[int, DistilledSet],
+    random: Mapping[int, DistilledSet],
+    test: Clips,
+    soft: Protocol,
+    hard: Protocol,
+    **options: Any,
+) -> list[dict]:
+    """Records of the same clips with other labels: what clips, labels and recipe each bring.
+
+    `ours` and `random` are sets with soft labels by seed, clips of the same classes place by place; `soft` is the protocol of
+    such labels (D), `hard` that of classes (A). Variants: each set's clips with the other's labels ('labels of ...'), classes
+    under `soft`'s recipe ('hard labels'), soft labels under `hard`'s ('soft labels'). `options` as in `evaluate_each`.
+    """
+    by_class = _with(soft, {"loss": "ce", "temperature": 1.0})
+    by_label = _with(hard, {"loss": soft.recipe.loss, "temperature": soft.recipe.temperature})
+    rows = []
+    for mine, other in ((ours, random), (random, ours)):
+        name = next(iter(other.values())).card["method"]
+        crossed = {seed: with_labels_of(one, other[seed]) for seed, one in mine.items()}
+        classes = {seed: _one_hot(one) for seed, one in mine.items()}
+        trials = (
+            (f"labels of {name}", crossed, soft),
+            ("hard labels", classes, by_class),
+            ("soft labels", mine, by_label),
+        )
+        for variant, sets, protocol in trials:
+            report = evaluate_each(sets, test, protocol, **options)
+            rows += [row | {"variant": variant} for row in report.rows]
+    return rows
+
+
+def _with(protocol: Protocol, recipe: dict) -> Protocol:
+    """`protocol` for labels that a set stores, with another loss."""
+    return protocol.model_copy(update={"labels": "soft", "recipe": protocol.recipe.model_copy(update=recipe)})
+
+
+def _one_hot(made: DistilledSet) -> DistilledSet:
+    """A set with its classes as probabilities, which augmentations can mix."""
+    return made.with_targets(F.one_hot(made.labels, len(made.classes)).float(), temperature=None)
 
 
 def control_table(rows: Sequence[dict]) -> pd.DataFrame:
