@@ -10,7 +10,7 @@ from tests.results.made import fair_records, frame, student, students
 from vddlib import results
 from vddlib.core.errors import VddError
 from vddlib.evaluation.statistics import compare_paired, holm
-from vddlib.results.fair import comparisons, correct, pairwise, sets_and_students
+from vddlib.results.fair import comparisons, controls, correct, pairwise, sets_and_students
 from vddlib.results.fair_table import fair_blocks, motion_blocks
 from vddlib.results.records import to_csv
 from vddlib.results.write import Grey, latex, markdown
@@ -79,6 +79,22 @@ def test__comparisons__no_variant_enters():
     df = fair_records()
     control = frame(students("dm", 80, variant="hard labels"))
     assert comparisons(pd.concat([df, control], ignore_index=True)).equals(comparisons(df))
+
+
+def test__controls__stand_beside_random_clips_in_a_block_of_their_own():
+    df = fair_records()
+    assert controls(df).empty, "students without motion are in a column of the main block"
+    tiles = [*students("dm", 80, variant="tiles"), *students("random_encoded", 40, variant="crf 30")]
+    more = pd.concat([df, frame(tiles)], ignore_index=True)
+    numbers = controls(more).set_index("method")
+    assert set(numbers.loc[numbers["difference"].notna()].index) == {"dm[tiles]", "random_encoded[crf 30]"}
+    usual = comparisons(df).query("method == 'random' and protocol == 'F' and ipc == 5").iloc[0]
+    found = numbers.loc["dm[tiles]"]
+    assert found["difference"] == pytest.approx(found["mean"] - usual["mean"]) and found["told_apart"]
+    blocks, _ = fair_blocks(more)
+    (block,) = (one for one in blocks if "controls" in one.header)
+    assert block.table["method"].tolist() == ["Random", "Random, encoded [crf 30]", "DM [tiles]"]
+    assert len(blocks) == 1 + len(fair_blocks(df)[0])
 
 
 def test__comparisons__another_split_is_refused():

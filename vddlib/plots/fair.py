@@ -6,6 +6,7 @@ and clip. Intervals are of 95 %, over seeds and test videos.
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from vddlib.core.errors import VddError
 from vddlib.evaluation.statistics import interval
@@ -140,6 +141,9 @@ def rate_accuracy(df: pd.DataFrame, protocol: str = "F") -> Drawing:
             _point(ax, method, mine)
         _curve(ax, coded[coded[BLOCK].eq(list(block)).all(axis=1)])
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(EngFormatter("B"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("bytes of the set (video streams and labels)")
         ax.set_ylabel("top-1 (%)")
         ax.set_title(f"{display(part['dataset'].iloc[0])} · protocol {protocol}")

@@ -78,7 +78,24 @@ def comparisons(df: pd.DataFrame, crossed: bool = False) -> pd.DataFrame:
     crossed_low, crossed_high (with `crossed`): percentiles of the crossed bootstrap. moved, gate: the records' mean, and
     texts. Percent and points.
     """
-    numbers = pd.DataFrame([row for place in _places(fair_rows(df)) for row in _rows(*place, crossed)])
+    return _compared(fair_rows(df), crossed)
+
+
+def controls(df: pd.DataFrame) -> pd.DataFrame:
+    """As `comparisons`, for what departs from a method's usual values (column `variant`), each as a method of its own
+    (`optdistill[tiles]`), with random clips beside it. An empty table where nothing does."""
+    under = df[df["protocol"].isin(FAIR) & df["top1"].notna()]
+    variant = under["variant"].fillna("") if "variant" in under else pd.Series("", index=under.index)
+    named = ~variant.isin(["", STILL, ONE_SET])
+    if not named.any():
+        return pd.DataFrame(columns=[*PLACE, "protocol", "method"])
+    others = under[named].assign(method=under["method"][named] + "[" + variant[named] + "]", variant="")
+    rows = fair_rows(df)
+    return _compared(pd.concat([rows[rows["method"] == "random"], others], ignore_index=True))
+
+
+def _compared(rows: pd.DataFrame, crossed: bool = False) -> pd.DataFrame:
+    numbers = pd.DataFrame([row for place in _places(rows) for row in _rows(*place, crossed)])
     # Full data, random and methods without a random partner have p nan, which Holm's correction does not count.
     corrected = numbers.groupby(PLACE, dropna=False, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
     numbers.insert(list(numbers).index("p") + 1, "p_holm", corrected)

@@ -9,7 +9,7 @@ from vddlib.core import provenance
 from vddlib.core.errors import VddError
 from vddlib.evaluation.statistics import interval
 from vddlib.results import select
-from vddlib.results.fair import FAIR, STILL, comparisons, correct, fair_rows
+from vddlib.results.fair import FAIR, STILL, comparisons, controls, correct, fair_rows
 from vddlib.results.records import load
 from vddlib.results.schema import chance, display
 from vddlib.results.write import Block, Grey, origin, write_table
@@ -46,15 +46,19 @@ def motion_table(scale: str, root: str | Path | None = None) -> list[Path]:
 
 
 def fair_blocks(df: pd.DataFrame) -> tuple[list[Block], list[str]]:
-    """A block per dataset, student, clip and IPC, full data in each of them; and notes on gates and on the intervals."""
-    numbers, blocks = comparisons(df, crossed=True), []
-    for _, part in numbers.groupby(select.BLOCK, dropna=False, sort=False):
+    """A block per dataset, student, clip and IPC, full data in each of them, and one of what departs from usual values
+    there, if anything does; and notes on gates and on the intervals."""
+    numbers, others, blocks = comparisons(df, crossed=True), controls(df), []
+    for place, part in numbers.groupby(select.BLOCK, dropna=False, sort=False):
         still = _still(df, part)
         full = part[part["ipc"].isna()]
         for ipc in sorted(part["ipc"].dropna().unique()) or [None]:
             at = part[(part["ipc"] == ipc).fillna(False)] if ipc else part.iloc[:0]
             shown = pd.concat([full, at])
             blocks.append(Block(_caption(shown, at, ipc), _grid(shown, still, ipc)))
+            beside = others[others[select.BLOCK].eq(list(place)).all(axis=1) & others["ipc"].eq(ipc).fillna(False)]
+            if (beside["method"] != "random").any():
+                blocks.append(Block(f"{_caption(beside, beside, ipc)} · controls and variants", _grid(beside, {}, ipc)))
     return blocks, _notes(numbers)
 
 
