@@ -120,7 +120,8 @@ def test__sets_and_students__by_hand():
     same_set = [
         student("dm", seed, digits, variant="one set") for seed, digits in ((1, "55510"), (2, "55520"))
     ]  # 64, 68
-    row = sets_and_students(frame([*plain, *same_set])).iloc[0]
+    full = [student("full", seed, "55555", ipc=None) for seed in (0, 1)]  # without an IPC
+    row = sets_and_students(frame([*plain, *same_set, *full])).iloc[0]
     assert (row["students"], row["pairs"]) == (3, 3)  # seed 0's student is the set's third: 60, 64, 68
     assert (row["std_students"], row["std_pairs"], row["std_sets"]) == pytest.approx((4, 20, 384**0.5))
 

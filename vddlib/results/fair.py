@@ -166,7 +166,8 @@ def sets_and_students(df: pd.DataFrame) -> pd.DataFrame:
     for values, several in df[variant == ONE_SET].groupby(keys, dropna=False, sort=False):
         place = dict(zip(keys, values, strict=True))
         alike = [
-            everything[name].eq(value) | (everything[name].isna() & pd.isna(value)) for name, value in place.items()
+            everything[name].eq(value).fillna(False) | (everything[name].isna() & pd.isna(value))
+            for name, value in place.items()
         ]
         plain = everything[np.logical_and.reduce(alike)]
         own = plain[(plain["seed"] == 0) & ~plain["seed"].isin(several["seed"])]
