@@ -141,7 +141,7 @@ def rate_accuracy(df: pd.DataFrame, protocol: str = "F") -> Drawing:
             _point(ax, method, mine)
         _curve(ax, coded[coded[BLOCK].eq(list(block)).all(axis=1)])
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter(EngFormatter("B"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("bytes of the set (video streams and labels)")
@@ -169,5 +169,5 @@ def _curve(ax: Axes, coded: pd.DataFrame) -> None:
     settings = settings.astype(float).sort_values("bytes_stream")
     shade = colour("random_encoded")
     ax.plot(settings["bytes_stream"], settings["top1"], ".", color=shade, ms=4)
-    label = "real clips, encoded: the best for so many bytes"
+    label = "real clips, encoded:\nbest for so many bytes"
     ax.step(settings["bytes_stream"], settings["top1"].cummax(), where="post", color=shade, lw=1.2, label=label)
