@@ -10,7 +10,7 @@ from tests.results.made import fair_records, frame, student, students
 from vddlib import results
 from vddlib.core.errors import VddError
 from vddlib.evaluation.statistics import compare_paired, holm
-from vddlib.results.fair import comparisons, controls, correct, pairwise, sets_and_students
+from vddlib.results.fair import comparisons, controls, correct, equal_bytes, pairwise, sets_and_students
 from vddlib.results.fair_table import fair_blocks, motion_blocks
 from vddlib.results.records import to_csv
 from vddlib.results.write import Grey, latex, markdown
@@ -113,6 +113,23 @@ def test__pairwise__every_pair_once():
     assert len(pairs) == 15 and pairs["p_holm"].to_numpy() == pytest.approx(holm(pairs["p"]))
     row = pairs[(pairs["first"] == "random") & (pairs["second"] == "tsgf")].iloc[0]
     assert row["difference"] == pytest.approx(-by_method(comparisons(df)).loc["tsgf", "difference"])
+
+
+def test__equal_bytes__the_largest_setting_that_takes_no_more():
+    def row(method, seed, digits, size, variant=""):
+        return student(method, seed, digits, variant=variant) | {"bytes_stream": size}
+
+    digits = {"random": "5000", "dm": "5500", "tsgf": "5550"}  # 25, 50, 75
+    rows = [
+        row(m, seed, d, size) for (m, d), size in zip(digits.items(), (100, 200, 300), strict=True) for seed in (0, 1)
+    ]
+    coded = (("crf 40, small", "5500", 90), ("crf 30, small", "5000", 99), ("crf 30, large", "5555", 290))
+    rows += [row("random_encoded", seed, d, size, name) for name, d, size in coded for seed in (0, 1)]
+    rows += [row("static_dc", seed, "5000", 50) for seed in (0, 1)]  # takes less than every setting
+    table = equal_bytes(frame(rows)).set_index("method")
+    assert table["coded"].to_dict() == {"random": "crf 30, small", "dm": "crf 30, small", "tsgf": "crf 30, large"}
+    assert table["difference"].tolist() == pytest.approx([0, -25, 25]) and table["coded_mean"].tolist() == [25, 25, 100]
+    assert equal_bytes(fair_records()).empty
 
 
 def test__sets_and_students__by_hand():

@@ -12,7 +12,7 @@ from vddlib.evaluation.scores import (
     over_seeds,
 )
 from vddlib.evaluation.statistics import Interval, interval
-from vddlib.results import display, in_reading_order, sets_and_students
+from vddlib.results import display, equal_bytes, in_reading_order, sets_and_students
 from vddlib.results.fair import ONE_SET, PLACE, STILL, fair_rows
 from vddlib.results.schema import blank_to_none
 
@@ -82,7 +82,7 @@ def variance(df: pd.DataFrame) -> pd.DataFrame:
 
 def findings(numbers: pd.DataFrame, df: pd.DataFrame, protocol: str = HARD, ipc: int | None = None) -> list[str]:
     """What a reader may conclude, a sentence each, from the intervals of `results.comparisons`; of one `ipc`, or of all."""
-    said = []
+    said, ipc_asked = [], ipc
     numbers = numbers if ipc is None else numbers[numbers["ipc"].eq(ipc).fillna(False)]
     for (dataset, ipc), part in _by_method(numbers[numbers["protocol"] == protocol], ["dataset", "ipc"]):
         if pd.isna(ipc):
@@ -103,7 +103,32 @@ def findings(numbers: pd.DataFrame, df: pd.DataFrame, protocol: str = HARD, ipc:
         failed = [display(name) for name in compared.loc[compared["gate"].str.contains("failed"), "method"]]
         if failed:
             said.append(f"{where}, {', '.join(failed)} failed the gate: these runs say nothing about the method.")
-    return said + _motion(df, protocol)
+    return said + _coded(df, protocol, ipc_asked) + _motion(df, protocol)
+
+
+def beside_a_codec(df: pd.DataFrame) -> pd.DataFrame:
+    """`results.equal_bytes` under F, in kB, percent and points, for people."""
+    table = equal_bytes(df, HARD)
+    spans = [f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]" for row in table.itertuples()]
+    shown = table[["dataset", "method", "ipc"]].assign(
+        kilobytes=table["bytes"].div(1000).round(1), encoded=table["coded"], top1=table["coded_mean"].round(1),
+        difference=spans, told_apart=table["told_apart"].map({True: "yes", False: "no"}),
+    )  # fmt: skip
+    shown["method"] = shown["method"].map(display)
+    titles = {"ipc": "IPC", "kilobytes": "kB", "encoded": "real clips, encoded", "top1": "their top-1"}
+    return shown.rename(columns=titles | {"difference": "minus the method [95 %]", "told_apart": "told apart"})
+
+
+def _coded(df: pd.DataFrame, protocol: str, ipc: int | None) -> list[str]:
+    """What a codec makes of the same bytes."""
+    said, table = [], equal_bytes(df, protocol)
+    table = table if ipc is None else table[table["ipc"].eq(ipc)]
+    for (dataset, at), part in _by_method(table, ["dataset", "ipc"]):
+        where = f"On {display(dataset)} at IPC {at} under {protocol}, real clips encoded into no more bytes are"
+        for word, told in (("above", part["difference"] > 0), ("below", part["difference"] < 0)):
+            names = [f"{display(r.method)} ({r.difference:+.1f})" for r in part[part["told_apart"] & told].itertuples()]
+            said += [f"{where} {word} {', '.join(names)}."] if names else []
+    return said
 
 
 def _motion(df: pd.DataFrame, protocol: str) -> list[str]:

@@ -17,7 +17,7 @@ of_papers(df)          those under protocols of the literature, that is, not und
 
 from vddlib.results.ablations import ablations
 from vddlib.results.compare import compare, dataset_table
-from vddlib.results.fair import comparisons, pairwise, sets_and_students
+from vddlib.results.fair import comparisons, equal_bytes, pairwise, sets_and_students
 from vddlib.results.fair_table import fair_table, motion_table
 from vddlib.results.hours import hours
 from vddlib.results.main_table import main_table
@@ -42,6 +42,7 @@ __all__ = [
     "comparisons",
     "dataset_table",
     "display",
+    "equal_bytes",
     "fair_table",
     "gather",
     "hours",

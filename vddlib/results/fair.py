@@ -154,6 +154,41 @@ def pairwise(rows: pd.DataFrame) -> pd.DataFrame:
     return pairs.assign(p_holm=holm(pairs["p"]))
 
 
+def equal_bytes(df: pd.DataFrame, protocol: str = "F") -> pd.DataFrame:
+    """A codec beside every method: real clips encoded into no more bytes, minus the method, paired by seed and test video.
+
+    A row per dataset, student, clip, IPC and method (not `random_...`): bytes (of the set's streams and labels, mean over
+    seeds), coded (the setting of `random_encoded` with the most bytes of those that take no more; not the best, which the
+    test would have chosen), coded_bytes, coded_mean, difference, low, high, p_holm and told_apart. Methods that take less
+    than every setting are left out.
+    """
+    rows = fair_rows(df)
+    rows = rows[(rows["protocol"] == protocol) & rows["ipc"].notna() & rows["bytes_stream"].notna()]
+    encoded = df[(df["method"] == "random_encoded") & (df["protocol"] == protocol)]
+    found = []
+    for values, part in rows.groupby(PLACE, sort=False):
+        place = dict(zip(PLACE, values, strict=True))
+        here = encoded[np.logical_and.reduce([encoded[name].eq(value).fillna(False) for name, value in place.items()])]
+        size = here.groupby("variant")["bytes_stream"].mean().astype(float)
+        for method in select.in_reading_order(part["method"]):
+            mine = part[part["method"] == method]
+            total = float(mine["bytes_stream"].mean())
+            smaller = size[size <= total]
+            if smaller.empty or (method.startswith("random") and method != "random"):
+                continue
+            ours = correct(here[here["variant"] == smaller.idxmax()])
+            one = paired(ours, correct(mine))
+            if one:
+                numbers = {"bytes": total, "coded": smaller.idxmax(), "coded_bytes": smaller.max()}
+                numbers |= {"coded_mean": ours.to_numpy().mean(), "difference": one.difference}
+                found.append(place | {"method": method} | numbers | {"low": one.low, "high": one.high, "p": one.p})
+    columns = [*PLACE, "method", "bytes", "coded", "coded_bytes", "coded_mean", "difference", "low", "high", "p"]
+    table = pd.DataFrame(found, columns=columns)
+    corrected = table.groupby(PLACE, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    apart = (table["low"] > 0) | (table["high"] < 0)
+    return table.assign(p_holm=corrected, told_apart=apart & (corrected < ALPHA))
+
+
 def sets_and_students(df: pd.DataFrame) -> pd.DataFrame:
     """Where one set had several students (variant 'one set'): std over its students, over (set, student), due to sets.
 
