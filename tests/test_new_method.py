@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_ucf
 
 SELECTOR = '''"""Longest: the clips of the longest videos, for a test."""
 
@@ -107,7 +107,7 @@ CELLS = [
         "from vddlib.datasets import clips\n"
         "from vddlib.datasets.geometry import geometry\n"
         "from vddlib.training.networks import Network\n\n"
-        'train, test = clips.load("motions", geometry(8, 32, 4))\n'
+        'train, test = clips.load("data/tiny", geometry(8, 32, 2))\n'
         'network = Network(options={"depth": 2, "widths": [8, 8]})\n'
         'shaded = distillers.build("dm+shaded", iterations=2, batch_real=2, lr_pixels=0.1, network=network)\n'
         'for method in (distillers.build("longest"), shaded):\n'
@@ -159,7 +159,7 @@ print("in the figure:", *(name for name in ("DM + shades", "Longest videos") if 
 
 def test_a_new_method_appears_in_table_and_figure(copy, monkeypatch):
     env = {**os.environ, "PYTHONPATH": str(copy), "VDD_CACHE": str(copy / "cache")}
-    env["VDD_MOTIONS"] = os.environ.get("VDD_MOTIONS") or str(ROOT / "data" / "motions")
+    write_ucf(copy / "data" / "tiny")
     run = [sys.executable, "-m", "vddlib.cli", "run", "notebooks/99_toys.ipynb", "params/smoke/99_toys/motions.yaml"]
     for command in (run, [sys.executable, "-c", TABLE]):
         done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=800)

@@ -104,16 +104,22 @@ def test_notebooks_that_share_a_cache_run_one_after_the_other(project):
 
 
 def test_quick_leaves_ablations_to_their_own_target(project):
-    for place in ("12_tsgf_ablations/components", "13_optdistill/motions_k_ipc1", "13_optdistill/motions_ipc1"):
+    left = {
+        "12_tsgf_ablations/components",
+        "13_optdistill/motions_k_ipc1",
+        "13_optdistill/motions_ipc1",
+        "15_controls/all",
+    }
+    for place in (*left, "13_optdistill/motions_ipc5"):
         path = write_params(project, f"quick/{place}")
         shutil.copy(project / "notebooks/11_tiny.ipynb", project / "notebooks" / f"{path.parent.name}.ipynb")
     try:
         quick, whole = ({*ran(snakemake(project, "-n", target)[1])} for target in ("quick", "ablations"))
     finally:
-        for name in ("12_tsgf_ablations", "13_optdistill"):
+        for name in {place.split("/")[0] for place in left}:
             shutil.rmtree(project / "params/quick" / name)
-    assert "quick/13_optdistill/motions_ipc1" in quick
-    assert whole - quick == {"quick/12_tsgf_ablations/components", "quick/13_optdistill/motions_k_ipc1"}
+    assert "quick/13_optdistill/motions_ipc5" in quick
+    assert whole - quick == {f"quick/{place}" for place in left}
 
 
 def test_dry_run_lists_the_grid(project):
