@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
-from vddlib.core.parallel import Apart, Died, run_each
+from vddlib.core.parallel import Apart, Died, apart, run_each
 
 
 def work(item: int) -> int:
@@ -47,6 +47,17 @@ def test_a_call_apart_returns_raises_or_dies_and_the_next_one_works():
         apart(work, 5, limit=2)
     assert apart(work, 4) == 16
     apart._pool.shutdown()
+
+
+def apart_in_a_worker(item: int) -> int:
+    return apart(work, item)
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_works_apart_ends():
+    """A process waits for its own processes when it ends, and that one waits for work."""
+    done = dict(run_each([2, 4], apart_in_a_worker, "work", 1, crashed=lambda item, why: why))
+    assert done == {2: 4, 4: 16}
 
 
 def test_nothing_to_do():

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for_sentinel
+from multiprocessing.util import Finalize
 from typing import Any
 
 from vddlib.core.errors import VddError
@@ -176,6 +177,8 @@ class Apart:
         with self._one:
             if self._pool is None or self._mine != os.getpid():  # a fork has a copy of the pool, and no process in it
                 self._pool, self._mine = ProcessPoolExecutor(1, get_context("spawn"), end_with_parent), os.getpid()
+                # A process joins its own processes before executors hear of its end: this one would wait for work forever.
+                Finalize(self._pool, _kill, (self._pool,), exitpriority=100)
             try:
                 return _alone_in(self._pool, work, arguments, limit)
             except (Died, VddError) as error:
