@@ -166,7 +166,7 @@ class Apart:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
-        self._mine = os.getpid()
+        self._mine = 0  # the process whose pool it is
         self._one = threading.Lock()
 
     def __call__(self, work: Callable, *arguments: Any, limit: float = LIMIT_APART) -> Any:
@@ -175,10 +175,12 @@ class Apart:
         Raises Died where it takes its process down, or does not end within `limit` seconds.
         """
         with self._one:
-            if self._pool is None or self._mine != os.getpid():  # a fork has a copy of the pool, and no process in it
-                self._pool, self._mine = ProcessPoolExecutor(1, get_context("spawn"), end_with_parent), os.getpid()
+            if self._mine != os.getpid():  # a fork has a copy of the pool, and no process in it
+                self._pool, self._mine = None, os.getpid()
                 # A process joins its own processes before executors hear of its end: this one would wait for work forever.
-                Finalize(self._pool, _kill, (self._pool,), exitpriority=100)
+                Finalize(None, self._end, exitpriority=100)
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(1, get_context("spawn"), end_with_parent)
             try:
                 return _alone_in(self._pool, work, arguments, limit)
             except (Died, VddError) as error:
@@ -186,6 +188,10 @@ class Apart:
                     self._pool.shutdown()
                     self._pool = None
                 raise
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            _kill(self._pool)
 
 
 apart = Apart()  # the one of this process: whoever reads a few videos shares it

@@ -11,8 +11,8 @@ from vddlib.evaluation.scores import (
     label_robust_score,
     over_seeds,
 )
-from vddlib.evaluation.statistics import Interval, interval
-from vddlib.results import display, equal_bytes, in_reading_order, sets_and_students
+from vddlib.evaluation.statistics import interval
+from vddlib.results import display, equal_bytes, in_reading_order, select, sets_and_students
 from vddlib.results.fair import ONE_SET, PLACE, STILL, fair_rows
 from vddlib.results.schema import blank_to_none
 
@@ -27,7 +27,11 @@ def share_of_labels(df: pd.DataFrame) -> pd.DataFrame:
         values = part.pivot_table(index="seed", columns="protocol", values="top1").dropna()
         if {HARD, SOFT} <= set(values) and len(values):
             gain = interval((values[SOFT] - values[HARD]).to_numpy()[:, None])
-            shown = [_number(values[HARD].mean()), _number(values[SOFT].mean()), _spanned(gain)]
+            shown = [
+                _number(values[HARD].mean()),
+                _number(values[SOFT].mean()),
+                _spanned(gain.mean, gain.low, gain.high),
+            ]
             found.append([place[0], display(method), _ipc(place[-1]), *shown])
     return pd.DataFrame(found, columns=["dataset", "method", "IPC", HARD, SOFT, "difference [95 %]"])
 
@@ -41,7 +45,7 @@ def dd_ranking(df: pd.DataFrame) -> pd.DataFrame:
     for (*place, ipc), part in _by_method(rows, PLACE):
         if pd.isna(ipc):
             continue
-        whole = rows[rows["ipc"].isna() & rows[PLACE[:-1]].eq(place).all(axis=1)]
+        whole = select.at(rows, dict(zip(PLACE, [*place, None], strict=True)))
         full = {name: _by_seed(whole, "full", name) for name in (HARD, SOFT)}
         for method in in_reading_order(part["method"]):
             scores = _scores(part, method, full[HARD])
@@ -82,13 +86,13 @@ def variance(df: pd.DataFrame) -> pd.DataFrame:
 
 def findings(numbers: pd.DataFrame, df: pd.DataFrame, protocol: str = HARD, ipc: int | None = None) -> list[str]:
     """What a reader may conclude, a sentence each, from the intervals of `results.comparisons`; of one `ipc`, or of all."""
-    said, ipc_asked = [], ipc
+    said = []
     numbers = numbers if ipc is None else numbers[numbers["ipc"].eq(ipc).fillna(False)]
-    for (dataset, ipc), part in _by_method(numbers[numbers["protocol"] == protocol], ["dataset", "ipc"]):
-        if pd.isna(ipc):
+    for (dataset, at), part in _by_method(numbers[numbers["protocol"] == protocol], ["dataset", "ipc"]):
+        if pd.isna(at):
             continue
         compared = part[part["difference"].notna()]
-        where = f"On {display(dataset)} at IPC {ipc} under {protocol}"
+        where = f"On {display(dataset)} at IPC {at} under {protocol}"
         valid = compared[~compared["gate"].str.contains("failed")]
         for word, told in (("above", valid["difference"] > 0), ("below", valid["difference"] < 0)):
             names = [_told(row) for row in valid[valid["told_apart"] & told].to_dict("records")]
@@ -103,13 +107,13 @@ def findings(numbers: pd.DataFrame, df: pd.DataFrame, protocol: str = HARD, ipc:
         failed = [display(name) for name in compared.loc[compared["gate"].str.contains("failed"), "method"]]
         if failed:
             said.append(f"{where}, {', '.join(failed)} failed the gate: these runs say nothing about the method.")
-    return said + _coded(df, protocol, ipc_asked) + _motion(df, protocol)
+    return said + _coded(df, protocol, ipc) + _motion(df, protocol)
 
 
 def beside_a_codec(df: pd.DataFrame) -> pd.DataFrame:
     """`results.equal_bytes` under F, in kB, percent and points, for people."""
     table = equal_bytes(df, HARD)
-    spans = [f"{row.difference:+.1f} [{row.low:+.1f}, {row.high:+.1f}]" for row in table.itertuples()]
+    spans = [_spanned(row.difference, row.low, row.high) for row in table.itertuples()]
     shown = table[["dataset", "method", "ipc"]].assign(
         kilobytes=table["bytes"].div(1000).round(1), encoded=table["coded"], top1=table["coded_mean"].round(1),
         difference=spans, told_apart=table["told_apart"].map({True: "yes", False: "no"}),
@@ -148,7 +152,7 @@ def _motion(df: pd.DataFrame, protocol: str) -> list[str]:
 
 
 def _told(row: dict) -> str:
-    return f"{display(row['method'])} {row['difference']:+.1f} [{row['difference_low']:+.1f}, {row['difference_high']:+.1f}]"
+    return f"{display(row['method'])} {_spanned(row['difference'], row['difference_low'], row['difference_high'])}"
 
 
 def _by_method(rows: pd.DataFrame, keys: Sequence[str]):
@@ -163,6 +167,6 @@ def _number(value: float) -> str:
     return f"{value:.1f}"
 
 
-def _spanned(found: Interval) -> str:
-    """'+4.2 [+1.0, +7.4]'."""
-    return f"{found.mean:+.1f}" + ("" if pd.isna(found.low) else f" [{found.low:+.1f}, {found.high:+.1f}]")
+def _spanned(mean: float, low: float, high: float) -> str:
+    """'+4.2 [+1.0, +7.4]'; the mean alone where there is no interval."""
+    return f"{mean:+.1f}" + ("" if pd.isna(low) else f" [{low:+.1f}, {high:+.1f}]")

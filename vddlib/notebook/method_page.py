@@ -32,11 +32,12 @@ STRIPS = 4  # classes shown before and after
 AVERAGED = 10  # iterations that the smooth line of a loss averages over
 
 
-def gates(method: Optimised, train: Clips, ipc: int, seeds: Sequence[int]) -> dict[int, Gate]:
+def gates(
+    method: Optimised, train: Clips, sets: Mapping[int, DistilledSet], histories: Mapping[int, History]
+) -> dict[int, Gate]:
     """By seed: whether distilling `train` did what the method is for. TSGF is asked by a teacher of the seed after its own."""
     second = SecondTeacher.of(method.teacher(train, another=1), train) if isinstance(method, TSGF) else None
-    made = {seed: (method.distill(train, ipc, seed), method.history(train, ipc, seed)) for seed in seeds}
-    return {seed: gate(distilled, history, second) for seed, (distilled, history) in made.items()}
+    return {seed: gate(distilled, histories[seed], second) for seed, distilled in sets.items()}
 
 
 @dataclass
@@ -93,7 +94,7 @@ class MethodPage:
     @cached_property
     def gates(self) -> dict[int, Gate]:
         """Whether each seed's distillation did what the method is for."""
-        return gates(self.method, self.train, self.ipc, self.seeds)
+        return gates(self.method, self.train, self.sets, self.histories)
 
     @cached_property
     def random_sets(self) -> dict[int, DistilledSet]:

@@ -14,7 +14,7 @@ from vddlib.plots.panels import remark
 from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, styled
 from vddlib.results.fair import ALPHA, comparisons, correct, fair_rows, pairwise
 from vddlib.results.schema import chance, display
-from vddlib.results.select import BLOCK
+from vddlib.results.select import BLOCK, at
 
 ROW = 0.27  # inches of a method's row
 
@@ -139,7 +139,7 @@ def rate_accuracy(df: pd.DataFrame, protocol: str = "F") -> Drawing:
     for ax, (block, part) in zip(axes, blocks, strict=True):
         for (method, _), mine in part.groupby(["method", "ipc"], sort=False):
             _point(ax, method, mine)
-        _curve(ax, coded[coded[BLOCK].eq(list(block)).all(axis=1)])
+        _curve(ax, at(coded, dict(zip(BLOCK, block, strict=True))))
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter(EngFormatter("B"))

@@ -10,6 +10,7 @@ main_table("quick")    methods under their own protocols    -> figures/quick/tab
 fair_table("quick")    methods under F and F-soft, told apart or not, and what motion is worth
                                                     -> figures/quick/fair_table.*, motion_table.*
 comparisons, pairwise  the fair comparison as numbers: intervals, paired differences, Holm's correction
+equal_bytes(df)        each method beside real clips that a codec fits into no more bytes
 hours(df)              what sets and students took
 plain(df)              the records that are no variant      (what main tables and figures show)
 of_papers(df)          those under protocols of the literature, that is, not under F or F-soft

@@ -85,7 +85,7 @@ def controls(df: pd.DataFrame) -> pd.DataFrame:
     """As `comparisons`, for what departs from a method's usual values (column `variant`), each as a method of its own
     (`optdistill[tiles]`), with random clips beside it. An empty table where nothing does."""
     under = df[df["protocol"].isin(FAIR) & df["top1"].notna()]
-    variant = under["variant"].fillna("") if "variant" in under else pd.Series("", index=under.index)
+    variant = select.text(under, "variant")
     named = ~variant.isin(["", STILL, ONE_SET])
     if not named.any():
         return pd.DataFrame(columns=[*PLACE, "protocol", "method"])
@@ -96,11 +96,18 @@ def controls(df: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(rows: pd.DataFrame, crossed: bool = False) -> pd.DataFrame:
     numbers = pd.DataFrame([row for place in _places(rows) for row in _rows(*place, crossed)])
-    # Full data, random and methods without a random partner have p nan, which Holm's correction does not count.
-    corrected = numbers.groupby(PLACE, dropna=False, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    numbers.insert(list(numbers).index("p") + 1, "p_holm", corrected)
-    apart = (numbers["difference_low"] > 0) | (numbers["difference_high"] < 0)
-    return numbers.assign(told_apart=apart & (numbers["p_holm"] < ALPHA)).astype({"ipc": "Int64"})
+    return _told_apart(numbers, numbers["difference_low"], numbers["difference_high"]).astype({"ipc": "Int64"})
+
+
+def _told_apart(table: pd.DataFrame, low: pd.Series, high: pd.Series) -> pd.DataFrame:
+    """With the columns p_holm (Holm's correction of p over what stands in one place) and told_apart.
+
+    Where p is nan (full data, random, methods without a random partner) nothing was compared: the correction does not count it.
+    """
+    table = table.copy()
+    corrected = table.groupby(PLACE, dropna=False, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
+    table.insert(list(table).index("p") + 1, "p_holm", corrected)
+    return table.assign(told_apart=((low > 0) | (high < 0)) & (corrected < ALPHA))
 
 
 def _places(rows: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
@@ -168,7 +175,7 @@ def equal_bytes(df: pd.DataFrame, protocol: str = "F") -> pd.DataFrame:
     found = []
     for values, part in rows.groupby(PLACE, sort=False):
         place = dict(zip(PLACE, values, strict=True))
-        here = encoded[np.logical_and.reduce([encoded[name].eq(value).fillna(False) for name, value in place.items()])]
+        here = select.at(encoded, place)
         size = here.groupby("variant")["bytes_stream"].mean().astype(float)
         for method in select.in_reading_order(part["method"]):
             mine = part[part["method"] == method]
@@ -184,9 +191,7 @@ def equal_bytes(df: pd.DataFrame, protocol: str = "F") -> pd.DataFrame:
                 found.append(place | {"method": method} | numbers | {"low": one.low, "high": one.high, "p": one.p})
     columns = [*PLACE, "method", "bytes", "coded", "coded_bytes", "coded_mean", "difference", "low", "high", "p"]
     table = pd.DataFrame(found, columns=columns)
-    corrected = table.groupby(PLACE, sort=False)["p"].transform(lambda p: holm(p.to_numpy()))
-    apart = (table["low"] > 0) | (table["high"] < 0)
-    return table.assign(p_holm=corrected, told_apart=apart & (corrected < ALPHA))
+    return _told_apart(table, table["low"], table["high"])
 
 
 def sets_and_students(df: pd.DataFrame) -> pd.DataFrame:
@@ -195,16 +200,12 @@ def sets_and_students(df: pd.DataFrame) -> pd.DataFrame:
     A row per dataset, student, clip, IPC, protocol and method. The plain record of seed 0 counts among the set's students,
     unless it is there already.
     """
-    variant = df["variant"].fillna("") if "variant" in df else pd.Series("", index=df.index)
+    variant = select.text(df, "variant")
     keys, found = [*PLACE, "protocol", "method"], []
     everything = fair_rows(df)
     for values, several in df[variant == ONE_SET].groupby(keys, dropna=False, sort=False):
         place = dict(zip(keys, values, strict=True))
-        alike = [
-            everything[name].eq(value).fillna(False) | (everything[name].isna() & pd.isna(value))
-            for name, value in place.items()
-        ]
-        plain = everything[np.logical_and.reduce(alike)]
+        plain = select.at(everything, place)
         own = plain[(plain["seed"] == 0) & ~plain["seed"].isin(several["seed"])]
         spread: Spread = spread_of([*several["top1"], *own["top1"]], plain["top1"].tolist())
         counts = {"students": len(several) + len(own), "pairs": len(plain)}

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from vddlib.core import provenance
@@ -56,7 +55,7 @@ def fair_blocks(df: pd.DataFrame) -> tuple[list[Block], list[str]]:
             at = part[(part["ipc"] == ipc).fillna(False)] if ipc else part.iloc[:0]
             shown = pd.concat([full, at])
             blocks.append(Block(_caption(shown, at, ipc), _grid(shown, still, ipc)))
-            beside = others[others[select.BLOCK].eq(list(place)).all(axis=1) & others["ipc"].eq(ipc).fillna(False)]
+            beside = select.at(others, dict(zip(select.BLOCK, place, strict=True)) | {"ipc": ipc})
             if (beside["method"] != "random").any():
                 blocks.append(Block(f"{_caption(beside, beside, ipc)} · controls and variants", _grid(beside, {}, ipc)))
     return blocks, _notes(numbers)
@@ -107,9 +106,8 @@ def _still(df: pd.DataFrame, part: pd.DataFrame) -> dict[tuple, str]:
     """(method, IPC) -> accuracy of students that were trained and tested on repeated frames, under F, in one block."""
     if "variant" not in df:
         return {}
-    here = part.iloc[0]
-    same = [df[name].eq(here[name]).fillna(False) | (df[name].isna() & pd.isna(here[name])) for name in select.BLOCK]
-    rows = df[np.logical_and.reduce(same) & (df["variant"] == STILL) & (df["protocol"] == FAIR[0])]
+    here = {name: part[name].iloc[0] for name in select.BLOCK}
+    rows = select.at(df, here | {"variant": STILL, "protocol": FAIR[0]})
     groups = rows.groupby(["method", "ipc"], dropna=False)
     found = {
         (method, None if pd.isna(ipc) else ipc): interval(correct(one).to_numpy()) for (method, ipc), one in groups

@@ -1,5 +1,8 @@
 """Which records enter the main tables and figures, and which students of random clips stand beside a method's."""
 
+from functools import reduce
+from operator import and_
+
 import pandas as pd
 
 from vddlib.results.methods import method_of, method_rank, own_protocol
@@ -11,7 +14,7 @@ HARD = "hard labels"  # the variant under which methods with soft labels are rec
 
 def plain(df: pd.DataFrame) -> pd.DataFrame:
     """The records that are no variant (column `variant`, `method[variant]`) and no part of the classes (`subset`)."""
-    return df[_whole(df) & (_text(df, "variant") == "")]
+    return df[_whole(df) & (text(df, "variant") == "")]
 
 
 def of_papers(df: pd.DataFrame) -> pd.DataFrame:
@@ -53,7 +56,7 @@ def under_one_protocol(df: pd.DataFrame, protocol: str) -> pd.DataFrame:
     ones at the same IPC in the same block."""
     df = df[_hard_or_plain(df) & (df["protocol"] == protocol)]
     keys = [*_block(df), "method", "ipc"]
-    is_plain = _text(df, "variant") == ""
+    is_plain = text(df, "variant") == ""
     has_plain = is_plain.groupby([df[key] for key in keys], dropna=False).transform("any")
     return df[is_plain | ~has_plain]
 
@@ -106,17 +109,24 @@ def _block(df: pd.DataFrame) -> list[str]:
     return [column for column in [*BLOCK, "subset"] if column in df]
 
 
-def _text(df: pd.DataFrame, column: str) -> pd.Series:
+def at(df: pd.DataFrame, place: dict) -> pd.DataFrame:
+    """The records whose columns have these values; a missing value is found by another one."""
+    same = (df[name].eq(value).fillna(False) | (df[name].isna() & pd.isna(value)) for name, value in place.items())
+    return df[reduce(and_, same)]
+
+
+def text(df: pd.DataFrame, column: str) -> pd.Series:
+    """A column with '' where a record has no value, or no record has the column."""
     return df[column].fillna("") if column in df else pd.Series("", index=df.index)
 
 
 def _whole(df: pd.DataFrame) -> pd.Series:
     named = pd.Series([method_of(name).name == name for name in df["method"]], index=df.index, dtype=bool)
-    return named & (_text(df, "subset") == "")
+    return named & (text(df, "subset") == "")
 
 
 def _hard_or_plain(df: pd.DataFrame) -> pd.Series:
-    return _whole(df) & _text(df, "variant").isin(["", HARD])
+    return _whole(df) & text(df, "variant").isin(["", HARD])
 
 
 def _most_common(values: pd.Series) -> str:
