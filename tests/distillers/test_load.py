@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
@@ -140,6 +141,39 @@ def test_whatever_bytes_lie_there(folders, kind, name, data):
         loads_or_is_refused(folders[kind])
     finally:
         path.write_bytes(good)
+
+
+@settings(max_examples=120, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["encoded", "mosaics"]), st.data())
+def test_whatever_numbers_a_set_says(folders, kind, data):
+    path = folders[kind] / "tensors.safetensors"
+    good = path.read_bytes()
+    tensors = load_file(path)
+    names = [name for name, value in tensors.items() if value.dtype == torch.int64 and name != "labels"]
+    for name in data.draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=2)):
+        some = data.draw(st.integers(-3, 20) | st.sampled_from([2048, 2049, 8192, 2**40, -(2**63)]))
+        tensors[name] = torch.full_like(tensors[name], some)
+    try:
+        save_file(tensors, path)
+        loads_or_is_refused(folders[kind])
+    finally:
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("said", [{"lengths": [7, 6, 6, 6]}, {"width": 18}, {"height": 14}])
+def test_a_stored_video_is_as_long_and_as_large_as_its_set_says(folders, said, tmp_path_factory):
+    place = copied(folders, "mosaics", tmp_path_factory)
+    tensors = load_file(place / "tensors.safetensors")
+    save_file(tensors | {f"content.{n}": torch.tensor(v) for n, v in said.items()}, place / "tensors.safetensors")
+    with pytest.raises(BrokenVideo, match=r"stored video 0 is \[6, 16, 16, 3\], not"):
+        DistilledSet.load(place).draw()
+
+
+def test_odd_sides_are_drawn_without_the_padding_of_their_files():
+    frames = np.full((6, 15, 15, 3), 200, np.uint8)
+    content = Mosaics([encode_bytes(frames)], [6], (15, 15), 1, geometry(3, 8, 1), MEAN, STD)
+    assert content.decoded(0, 6, 15, 15).shape == (6, 15, 15, 3)
+    assert EncodedClips([encode_bytes(frames)], 6, 15, 15, MEAN, STD)(torch.tensor([0]), None).shape == (1, 3, 6, 15, 15)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "3", "null", "", "{}", '{"kind": []}', "\xff"])

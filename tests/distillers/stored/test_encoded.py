@@ -88,12 +88,12 @@ def test_saved_and_loaded_is_the_same(tmp_path):
 
 
 def test_files_that_are_not_as_their_set_says_are_refused():
-    with pytest.raises(BrokenVideo, match=r"stored clip 0 is \[6, 32, 32, 3\], not \[6, 16, 16, 3\]"):
+    with pytest.raises(BrokenVideo, match=r"stored video 0 is \[6, 32, 32, 3\], not \[6, 16, 16, 3\]"):
         EncodedClips(encoded(real()), 6, 16, 32, MEAN, STD).pixels(G)
     state = content().state()
     with pytest.raises(VddError, match=r"4 files of \d+ bytes cannot end at"):
         EncodedClips.from_state(state | {"ends": state["ends"].flip(0)})
-    with pytest.raises(VddError, match="frames, side and size are 1 to 8192"):
+    with pytest.raises(VddError, match="frames are 1 to 8192, side and size 1 to 2048"):
         EncodedClips.from_state(state | {"size": torch.tensor(9000)})
 
 

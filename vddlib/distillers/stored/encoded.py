@@ -13,7 +13,7 @@ from vddlib.datasets import video
 from vddlib.datasets.clips import standardise
 from vddlib.distillers.stored.contract import Content, expect
 
-LARGEST = 8192  # pixels or frames: more is a damaged file
+LONGEST, WIDEST = 8192, 2048  # frames and pixels along a side: more is a damaged file, and would fill any memory
 
 
 class EncodedFiles(Content):
@@ -34,6 +34,16 @@ class EncodedFiles(Content):
         """One of the videos, encoded."""
         begin = int(self.ends[number - 1]) if number else 0
         return self.encoded[begin : int(self.ends[number])].cpu().numpy().tobytes()
+
+    def decoded(self, number: int, length: int, height: int, width: int) -> np.ndarray:
+        """One of the videos: ``uint8 [length, height, width, 3]``. Raises BrokenVideo where it is not of that shape.
+
+        A file has even sides, so that an odd one carries a row or column more (`video.encode_bytes`): it is cut off.
+        """
+        frames, shape = video.decode_stored(self.file(number)), [length, height, width, 3]
+        if list(frames.shape) != [length, height + height % 2, width + width % 2, 3]:
+            raise BrokenVideo(f"stored video {number} is {list(frames.shape)}, not {shape} as its set says")
+        return frames[:, :height, :width]
 
 
 def files_of(tensors: dict[str, Tensor]) -> list[bytes]:
@@ -67,13 +77,9 @@ class EncodedClips(EncodedFiles):
     @cached_property
     def _clips(self) -> np.ndarray:
         """Every clip, decoded once: ``uint8 [N, T, size, size, 3]``. Raises BrokenVideo."""
-        shape, clips = (int(self.frames), int(self.side), int(self.side), 3), []
-        for number, data in enumerate(self.files()):
-            frames = video.decode_stored(data)
-            if frames.shape != shape:
-                raise BrokenVideo(f"stored clip {number} is {list(frames.shape)}, not {list(shape)} as its set says")
-            clips.append(scaled(frames, int(self.size)))
-        return np.stack(clips)
+        length, side = int(self.frames), int(self.side)
+        clips = [self.decoded(number, length, side, side) for number in range(len(self))]
+        return np.stack([scaled(frames, int(self.size)) for frames in clips])
 
     def forward(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Clips ``float32 [n, 3, T, size, size]``; nothing is random here."""
@@ -84,8 +90,8 @@ class EncodedClips(EncodedFiles):
     def from_state(cls, tensors: dict[str, Tensor]) -> "EncodedClips":
         """From the tensors that the class names. Raises VddError where they cannot be such a set."""
         numbers = [int(expect(tensors, name, torch.int64, "")) for name in ("frames", "side", "size")]
-        if not all(1 <= number <= LARGEST for number in numbers):
-            raise VddError(f"frames, side and size are 1 to {LARGEST}, not {numbers}")
+        if not all(1 <= n <= most for n, most in zip(numbers, (LONGEST, WIDEST, WIDEST), strict=True)):
+            raise VddError(f"frames are 1 to {LONGEST}, side and size 1 to {WIDEST}, not {numbers}")
         return cls(files_of(tensors), *numbers, tensors["mean"], tensors["std"])
 
     def pixels(self, generator: torch.Generator) -> np.ndarray:

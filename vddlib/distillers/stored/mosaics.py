@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from vddlib.core.errors import VddError
-from vddlib.datasets import video
 from vddlib.datasets.clips import standardise
 from vddlib.datasets.geometry import Geometry
 from vddlib.distillers.stored.contract import expect
-from vddlib.distillers.stored.encoded import LARGEST, EncodedFiles, files_of
+from vddlib.distillers.stored.encoded import LONGEST, WIDEST, EncodedFiles, files_of
 
 
 class Mosaics(EncodedFiles):
@@ -57,8 +56,10 @@ class Mosaics(EncodedFiles):
         if not 1 <= number["side"] <= 64 or min(lengths) < number["clip_frames"]:
             raise VddError(f"side must be 1 to 64, and every video at least {number['clip_frames']} frames long")
         width, height = expect(tensors, "clip_resize", torch.int64, "2").tolist()
-        if max(width, height, *number.values(), *lengths) > LARGEST:
-            raise VddError(f"a side, a stride or a number of frames exceeds {LARGEST}")
+        if max(width, height, number["width"], number["height"]) > WIDEST or max(*number.values(), *lengths) > LONGEST:
+            raise VddError(f"a side exceeds {WIDEST}, or a stride or a number of frames {LONGEST}")
+        if number["side"] > min(number["width"], number["height"]):
+            raise VddError(f"{number['side']} tiles do not fit along {number['width']}x{number['height']} pixels")
         geometry = Geometry(
             frames=number["clip_frames"], size=number["clip_size"], stride=number["clip_stride"], resize=(width, height)
         )
@@ -83,10 +84,13 @@ class Mosaics(EncodedFiles):
 
     @cached_property
     def _squares(self) -> list[np.ndarray]:
-        """Every clip's source, decoded and at the size of clips: ``uint8 [length, size, size, 3]`` each."""
+        """Every clip's source, decoded and at the size of clips: ``uint8 [length, size, size, 3]`` each.
+
+        Raises BrokenVideo where a file is no video, or not of the length and size that the set says.
+        """
         out, side = [], int(self.side)
-        for data in self.files():
-            frames = video.decode_stored(data)
+        for number, length in enumerate(self.lengths.tolist()):
+            frames = self.decoded(number, length, int(self.height), int(self.width))
             if self.parts == 1:
                 out.append(self.geometry.square(frames))
                 continue
