@@ -6,12 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from vddlib.datasets.video import encode
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 torch.set_num_threads(1)
+# The same examples in every run, so that a failure is the change's; HYPOTHESIS_PROFILE=search draws others.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(autouse=True)
