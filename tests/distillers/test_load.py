@@ -173,7 +173,13 @@ def test_odd_sides_are_drawn_without_the_padding_of_their_files():
     frames = np.full((6, 15, 15, 3), 200, np.uint8)
     content = Mosaics([encode_bytes(frames)], [6], (15, 15), 1, geometry(3, 8, 1), MEAN, STD)
     assert content.decoded(0, 6, 15, 15).shape == (6, 15, 15, 3)
-    assert EncodedClips([encode_bytes(frames)], 6, 15, 15, MEAN, STD)(torch.tensor([0]), None).shape == (1, 3, 6, 15, 15)
+    assert EncodedClips([encode_bytes(frames)], 6, 15, 15, MEAN, STD)(torch.tensor([0]), None).shape == (
+        1,
+        3,
+        6,
+        15,
+        15,
+    )
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[]", "3", "null", "", "{}", '{"kind": []}', "\xff"])

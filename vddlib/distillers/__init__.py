@@ -31,12 +31,13 @@ from vddlib.distillers.stored.contract import Content, Storage
 from vddlib.distillers.stored.encoded import EncodedClips
 from vddlib.distillers.stored.mosaics import Mosaics
 from vddlib.distillers.stored.pixels import FreePixels, Pixels, StillImages, Stills
+from vddlib.distillers.stored.vdsd import VDSD, Memories
 
 __all__ = [
-    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "Content", "DistilledSet", "Distiller", "EncodedClips", "FRePo", "FreePixels",
-    "Full", "FullSet", "Herding", "KCenter", "Mosaics", "OptDistill", "Optimised", "Pixels", "Random", "RandomEncoded",
-    "RandomStill", "RandomVideos", "Selector", "StaticDC", "StillImages", "Stills", "Storage", "StoredClips", "build",
-    "relabel", "static_memory", "with_labels_of",
+    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "VDSD", "Content", "DistilledSet", "Distiller", "EncodedClips", "FRePo",
+    "FreePixels", "Full", "FullSet", "Herding", "KCenter", "Memories", "Mosaics", "OptDistill", "Optimised", "Pixels",
+    "Random", "RandomEncoded", "RandomStill", "RandomVideos", "Selector", "StaticDC", "StillImages", "Stills", "Storage",
+    "StoredClips", "build", "relabel", "static_memory", "with_labels_of",
 ]  # fmt: skip
 
 
