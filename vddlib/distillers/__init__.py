@@ -15,6 +15,7 @@ from vddlib.distillers.labels import relabel, with_labels_of
 from vddlib.distillers.matching.dc import DC, StaticDC, static_memory
 from vddlib.distillers.matching.dm import DM
 from vddlib.distillers.matching.frepo import FRePo
+from vddlib.distillers.matching.idtd import IDTD
 from vddlib.distillers.matching.mtt import MTT
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.matching.tsgf import TSGF
@@ -29,15 +30,16 @@ from vddlib.distillers.selection.selector import Selector
 from vddlib.distillers.stored.clips import StoredClips
 from vddlib.distillers.stored.contract import Content, Storage
 from vddlib.distillers.stored.encoded import EncodedClips
+from vddlib.distillers.stored.idtd import Diversified, FeaturePools
 from vddlib.distillers.stored.mosaics import Mosaics
 from vddlib.distillers.stored.pixels import FreePixels, Pixels, StillImages, Stills
 from vddlib.distillers.stored.vdsd import VDSD, Memories
 
 __all__ = [
-    "DC", "DISTILLERS", "DM", "MTT", "TSGF", "VDSD", "Content", "DistilledSet", "Distiller", "EncodedClips", "FRePo",
-    "FreePixels", "Full", "FullSet", "Herding", "KCenter", "Memories", "Mosaics", "OptDistill", "Optimised", "Pixels",
-    "Random", "RandomEncoded", "RandomStill", "RandomVideos", "Selector", "StaticDC", "StillImages", "Stills", "Storage",
-    "StoredClips", "build", "relabel", "static_memory", "with_labels_of",
+    "DC", "DISTILLERS", "DM", "IDTD", "MTT", "TSGF", "VDSD", "Content", "DistilledSet", "Distiller", "Diversified",
+    "EncodedClips", "FRePo", "FeaturePools", "FreePixels", "Full", "FullSet", "Herding", "KCenter", "Memories", "Mosaics",
+    "OptDistill", "Optimised", "Pixels", "Random", "RandomEncoded", "RandomStill", "RandomVideos", "Selector", "StaticDC",
+    "StillImages", "Stills", "Storage", "StoredClips", "build", "relabel", "static_memory", "with_labels_of",
 ]  # fmt: skip
 
 
