@@ -20,10 +20,10 @@ from vddlib.core.params import read_params
 SCALES = ["quick", "smoke", "search", "miniucf10", "paper"]
 SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
 TABLES = ["20_tables_and_figures", "21_fair_protocols"]  # of all records of a scale
-ABLATIONS = ["12_tsgf_ablations/*", "14_storage_and_information/*", "15_controls/*", "10_learning_rates/*", "*/*_ipc1"]  # of quick
+ABLATIONS = ["10_idtd_ablations/*", "12_tsgf_ablations/*", "14_storage_and_information/*", "15_controls/*", "22_searches/*", "*/*_ipc1"]  # of quick
 # Notebooks that need the teachers or sets of other notebooks run after those: beside them, they would occupy a core and wait.
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
-METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith(("_ablations", "_learning_rates"))]
+METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith("_ablations")]
 AFTER = {"12_tsgf_ablations": ["11_tsgf"], "14_storage_and_information": METHODS}
 ASKED = [scale for scale in SCALES if scale in sys.argv]
 WHOLE = "ablations" in sys.argv

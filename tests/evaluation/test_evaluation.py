@@ -1,5 +1,7 @@
 """Protocols as data, metrics against scikit-learn, and what evaluation refuses."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from sklearn import metrics as sk
 
 from vddlib import evaluation
 from vddlib.core.errors import VddError
-from vddlib.distillers import DistilledSet, Full, Random
+from vddlib.distillers import IDTD, DistilledSet, FeaturePools, Full, Random
 from vddlib.evaluation import PROTOCOLS, evaluate, metrics, predict, protocol
 from vddlib.training import augmentations
 from vddlib.training.fit import Recipe
@@ -140,13 +142,37 @@ def test_what_protocols_refuse(tiny):
         ("D", hard, "protocol D trains on soft labels, and random stores hard ones only"),
         ("A", soft, "protocol A trains on hard labels, and random stores soft ones"),
         ("E", hard, "pass teacher="),
-        ("B", hard, "'temporal_crop' comes with IDTD"),
         ("Z", hard, "unknown protocol 'Z'"),
     ):
         with pytest.raises(VddError, match=text):
             evaluate(made, test, name, seeds=[0])
     with pytest.raises(VddError, match="protocol A: epoch: extra inputs"):
         protocol("A", epoch=3)
+
+
+def test_an_interval_is_cut_once_by_the_protocol_or_by_what_is_stored(tiny, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def seen(*arguments, augmentation, **options):
+        raise Seen(augmentation)
+
+    train, test = tiny
+    monkeypatch.setattr(importlib.import_module("vddlib.evaluation.evaluate"), "train_network", seen)
+    stored = {"crops": FeaturePools(), "whole": FeaturePools(crop=False)}
+    sets = {
+        n: IDTD(iterations=1, batch_real=1, network=SMALL, stored=one).distill(train, 1) for n, one in stored.items()
+    }
+    cut = ("temporal_crop",)
+    for made, wanted in (
+        (sets["crops"], ()),
+        (sets["whole"], cut),
+        (Random().distill(train, 1), cut),
+        (Full().distill(train), cut),
+    ):
+        with pytest.raises(Seen) as error:
+            evaluate(made, test, "B", seeds=[0], network=SMALL)
+        assert error.value.args[0] == wanted
 
 
 def test_augmentations_change_all_frames_alike():
@@ -157,6 +183,19 @@ def test_augmentations_change_all_frames_alike():
         assert torch.allclose(out, out[:, :, :1].expand_as(out))
     out, _ = augmentations.flip(clips, torch.arange(6), torch.Generator().manual_seed(0))
     assert all(torch.equal(o, c) or torch.equal(o, c.flip(-1)) for o, c in zip(out, clips, strict=True))
+
+
+def test_temporal_crops_are_intervals_of_their_own_clip():
+    clips = torch.arange(6.0).view(6, 1, 1, 1, 1) * 100 + torch.arange(8.0).view(1, 1, 8, 1, 1)
+    clips, targets = clips.expand(6, 3, 8, 4, 4).contiguous(), torch.arange(6)
+    out, same = augmentations.compose((("temporal_crop", {"least": 0.25}),))(
+        clips, targets, torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(same, targets) and out.shape == clips.shape
+    begin, end = out[:, 0, 0, 0, 0] - 100 * targets, out[:, 0, -1, 0, 0] - 100 * targets
+    assert (begin >= -1e-3).all() and (end <= 7.001).all() and (end - begin >= 0.25 * 7 - 1e-3).all()
+    steps = out[:, 0, :, 0, 0].diff(dim=1)
+    assert torch.allclose(steps, steps[:, :1].expand_as(steps), atol=1e-3) and len(begin.unique()) == 6
 
 
 def test_random_resized_crop_is_differentiable_and_stays_inside():

@@ -1,13 +1,12 @@
 """TSGF's ablations: the cases of every experiment, the parts of the classes, and one experiment run at a tiny size."""
 
 import pytest
-import torch
 
 from vddlib import evaluation
 from vddlib.core.errors import VddError
 from vddlib.notebook import tsgf_runs
 from vddlib.notebook.conclude import MOST_SENTENCES
-from vddlib.notebook.tsgf_cases import EXPERIMENTS, Case, cases_of, cases_table, motion_groups
+from vddlib.notebook.tsgf_cases import EXPERIMENTS, Case, cases_of, cases_table
 
 GROUPS = {"static": ("Red",), "dynamic": ("Green", "Blue")}
 SGD = {"optimizer": "sgd", "momentum": 0.0, "lr_pixels": 100.0}
@@ -102,32 +101,6 @@ def test_cases_in_print():
     names = [case.name("ipcs") for case in cases_of("ipcs", values=[5])]
     assert names == ["Random (IPC 5)", "TSGF (IPC 5)"]
     assert [case.name("groups") for case in cases_of("groups", groups=GROUPS)][:2] == ["TSGF", "TSGF (subset static)"]
-
-
-class Moving:
-    """Clips of one video per class; class number k changes by k between neighbouring frames."""
-
-    dataset, classes = "made", ("fast", "still", "slow", "slower")
-    speed = (9.0, 0.0, 2.0, 1.0)
-
-    def of_class(self, label: int) -> torch.Tensor:
-        return torch.tensor([label])
-
-    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        steps = torch.tensor([self.speed[i] for i in indices]).view(-1, 1, 1, 1, 1) * torch.arange(4.0).view(
-            1, 1, -1, 1, 1
-        )
-        return steps.expand(-1, 3, -1, 2, 2), indices
-
-
-def test_classes_are_halved_by_how_much_they_move():
-    assert motion_groups(Moving()) == {"static": ("still", "slower"), "dynamic": ("slow", "fast")}
-
-
-def test_the_groups_of_motions_are_known():
-    made = Moving()
-    made.dataset = "motions"
-    assert motion_groups(made)["dynamic"] == ("Rise", "Fall", "Grow", "Shrink")
 
 
 def setting(tiny, experiment: str, **changes) -> tsgf_runs.Setting:

@@ -25,6 +25,7 @@ from vddlib.distillers.selection.kcenter import KCenter
 from vddlib.distillers.selection.random import Random
 from vddlib.distillers.selection.random_encoded import RandomEncoded
 from vddlib.distillers.selection.random_still import RandomStill
+from vddlib.distillers.selection.random_stitched import RandomStitched
 from vddlib.distillers.selection.random_videos import RandomVideos
 from vddlib.distillers.selection.selector import Selector
 from vddlib.distillers.stored.clips import StoredClips
@@ -38,8 +39,9 @@ from vddlib.distillers.stored.vdsd import VDSD, Memories
 __all__ = [
     "DC", "DISTILLERS", "DM", "IDTD", "MTT", "TSGF", "VDSD", "Content", "DistilledSet", "Distiller", "Diversified",
     "EncodedClips", "FRePo", "FeaturePools", "FreePixels", "Full", "FullSet", "Herding", "KCenter", "Memories", "Mosaics",
-    "OptDistill", "Optimised", "Pixels", "Random", "RandomEncoded", "RandomStill", "RandomVideos", "Selector", "StaticDC",
-    "StillImages", "Stills", "Storage", "StoredClips", "build", "relabel", "static_memory", "with_labels_of",
+    "OptDistill", "Optimised", "Pixels", "Random", "RandomEncoded", "RandomStill", "RandomStitched", "RandomVideos",
+    "Selector", "StaticDC", "StillImages", "Stills", "Storage", "StoredClips", "build", "relabel", "static_memory",
+    "with_labels_of",
 ]  # fmt: skip
 
 

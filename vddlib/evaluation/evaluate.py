@@ -82,6 +82,8 @@ def evaluate(
     distilled = _checked(distilled, test, chosen, teacher)
     # A flip would turn one class into another where left and right are labels (SSv2).
     augmentation = augmentations.where_mirroring_is(test.mirrors, chosen.augmentation)
+    if not isinstance(distilled, FullSet) and distilled.content.draws_intervals:
+        augmentation = augmentations.without("temporal_crop", augmentation)  # else an interval of an interval
     rows, logits, students = [], [], []
     draws = {"test": test.state(), "passes": chosen.test_passes, "redraw": chosen.test_redraw}
     for seed in range(chosen.seeds) if seeds is None else seeds:

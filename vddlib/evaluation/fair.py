@@ -1,7 +1,7 @@
 """Protocols F and F-soft: one way to learn and be tested, the same for every method.
 
 The student, the number of optimiser steps and the rates are chosen once per dataset, on held-out training sources, for random
-clips and full data together (notebook 09); no method has a say in them. Under F students learn the classes of the clips;
+clips and full data together (notebook 23); no method has a say in them. Under F students learn the classes of the clips;
 under F-soft the labels that one teacher gives to every view that they see.
 """
 
@@ -44,7 +44,7 @@ def _minic3d(**options) -> Network:
     return Network(name="minic3d", options={"norm": "batch", **options})
 
 
-# Chosen by params/search/09_fair_recipe; figures/search/09_fair_recipe has what was compared.
+# Chosen by params/search/23_fair_recipe; figures/search/23_fair_recipe has what was compared.
 SETTINGS = {
     "motions": Setting(network=_minic3d(depth=2, widths=(16, 32))),
     "miniucf10": Setting(network=_minic3d(widths=(16, 32, 64)), full_steps=1200),

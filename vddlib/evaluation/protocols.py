@@ -90,7 +90,9 @@ PROTOCOLS: dict[str, Protocol] = {
             source="IDTD",
             augmentation=("temporal_crop",),
             recipe=_A,
-            unstated="trained 'until the loss converges'; here A's recipe",
+            test_passes=3,
+            test_redraw=True,
+            unstated="trained 'until the loss converges', and the test; here A's recipe and test",
         ),
         Protocol(
             name="C",

@@ -7,14 +7,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from vddlib.core.errors import VddError, unknown
-from vddlib.datasets.clips import Clips
-from vddlib.datasets.motions import DYNAMIC, STATIC
 from vddlib.results.ablations import EXPERIMENTS as RECORDED
 from vddlib.results.schema import display
-from vddlib.training.saliency import frame_differences
-
-# Enough clips to order classes by motion; a class of Kinetics-400 has many hundreds, and decoding them all takes hours.
-CLIPS_RANKED = 20
 
 
 class Experiment(NamedTuple):
@@ -145,24 +139,6 @@ def _labels(whole: bool) -> list[Case]:
     if whole:  # real videos are redrawn every epoch, so their batches need no mixing
         cases += [Case("full", protocol="A"), Case("full", mix=(), protocol="D+")]
     return cases
-
-
-def motion_groups(train: Clips) -> dict[str, tuple[str, ...]]:
-    """Classes by how much they move: 'static' and 'dynamic', the halves in that order.
-
-    Those of `motions` are known, since it is rendered; those of other datasets are ranked by the mean difference of
-    neighbouring frames over some training clips of each class.
-    """
-    if train.dataset == "motions":
-        return {"static": tuple(STATIC), "dynamic": tuple(DYNAMIC)}
-
-    def motion(name: str) -> float:
-        members = train.of_class(train.classes.index(name))[:CLIPS_RANKED]
-        return frame_differences(train.batch(members)[0]).mean().item()
-
-    ranked = sorted(train.classes, key=motion)
-    half = len(ranked) // 2
-    return {"static": tuple(ranked[:half]), "dynamic": tuple(ranked[half:])}
 
 
 def cases_table(cases: Sequence[Case]) -> pd.DataFrame:

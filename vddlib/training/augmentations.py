@@ -1,7 +1,7 @@
 """Augmentations by name: how protocols (and methods) change training batches.
 
 Each maps ``(clips float32 [N, 3, T, H, W], targets, generator)`` to changed clips and targets of the same shapes. All frames
-of a clip are changed alike, except by `image_mix`.
+of a clip are changed alike, except by `image_mix` and `temporal_crop`.
 """
 
 import inspect
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vddlib.core.errors import VddError
 from vddlib.training import saliency
+from vddlib.training.temporal import interval, resample
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -41,6 +42,14 @@ def random_resized_crop(
     flat = clips.movedim(2, 1).flatten(0, 1)
     out = F.grid_sample(flat, grid.repeat_interleave(t, 0), mode="bilinear", padding_mode="border", align_corners=False)
     return out.unflatten(0, (n, t)).movedim(1, 2).contiguous(memory_format=torch.channels_last_3d), targets
+
+
+def temporal_crop(
+    clips: Tensor, targets: Tensor, generator: torch.Generator, *, least: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """A random interval of each clip, at least a share `least` of it, brought back to its length (IDTD, section 3.3)."""
+    begin, end = interval(torch.rand(len(clips), 2, generator=generator).to(clips.device), least)
+    return resample(clips, begin, end, clips.shape[2]), targets
 
 
 def _box(clips: Tensor, alpha: float, generator: torch.Generator) -> Tensor:
@@ -131,16 +140,19 @@ def image_mix(
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
-    kind.__name__: kind for kind in (flip, random_resized_crop, videomix, tsgf_videomix, image_mix)
+    kind.__name__: kind for kind in (flip, random_resized_crop, temporal_crop, videomix, tsgf_videomix, image_mix)
 }
-# Named by published protocols and not implemented yet: each comes with the method that it belongs to.
-AWAITED = {"temporal_crop": "IDTD"}
 Named = str | tuple[str, dict]
 
 
 def where_mirroring_is(allowed: bool, names: tuple[Named, ...]) -> tuple[Named, ...]:
     """The augmentations for a dataset: without `flip` where a mirrored clip is of another class (left and right in SSv2)."""
-    return names if allowed else tuple(name for name in names if (name if isinstance(name, str) else name[0]) != "flip")
+    return names if allowed else without("flip", names)
+
+
+def without(left_out: str, names: tuple[Named, ...]) -> tuple[Named, ...]:
+    """The augmentations but one, with or without options."""
+    return tuple(name for name in names if (name if isinstance(name, str) else name[0]) != left_out)
 
 
 def compose(names: tuple[Named, ...]) -> Augmentation | None:
@@ -152,8 +164,7 @@ def compose(names: tuple[Named, ...]) -> Augmentation | None:
     for entry in names:
         name, options = (entry, {}) if isinstance(entry, str) else entry
         if name not in AUGMENTATIONS:
-            why = f"comes with {AWAITED[name]}, which is not implemented yet" if name in AWAITED else "is unknown"
-            raise VddError(f"the augmentation {name!r} {why}; known are {', '.join(AUGMENTATIONS)}")
+            raise VddError(f"the augmentation {name!r} is unknown; known are {', '.join(AUGMENTATIONS)}")
         known = list(inspect.signature(AUGMENTATIONS[name]).parameters)[3:]  # after clips, targets and generator
         if unknown := [option for option in options if option not in known]:
             raise VddError(

@@ -26,6 +26,7 @@ _CODE = (
     "vddlib.core.seeding",
     "vddlib.training.augmentations",
     "vddlib.training.saliency",
+    "vddlib.training.temporal",
     "vddlib.datasets.geometry",
 )
 _MODELS = ("vddlib.models", *(f"vddlib.models.{module.name}" for module in pkgutil.iter_modules(models.__path__)))

@@ -84,6 +84,11 @@ class Content(nn.Module):
         raise NotImplementedError
 
     @property
+    def draws_intervals(self) -> bool:
+        """Whether a draw is already a random stretch of time of what is stored, so that students need not cut one."""
+        return False
+
+    @property
     def code(self) -> str:
         """Hash of what draws the clips, for the keys of students trained on them."""
         modules = {kind.__module__ for kind in type(self).__mro__ if kind.__module__.startswith("vddlib")}

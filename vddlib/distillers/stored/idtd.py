@@ -52,6 +52,11 @@ class Diversified(Content):
     def __len__(self) -> int:
         return len(self.pool)
 
+    @property
+    def draws_intervals(self) -> bool:
+        """Whether draws are random intervals, as protocol B asks for."""
+        return bool(self.crops)
+
     def segments(self, indices: Tensor) -> Tensor:
         """The diverse segments ``float32 [n, K, 3, t, H, W]`` of ``indices int64 [n]``."""
         pool = self.pool[indices]
