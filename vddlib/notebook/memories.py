@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vddlib.datasets.clips import to_pixels
-from vddlib.distillers import DistilledSet, Memories
+from vddlib.distillers import DistilledSet, Diversified, Memories
 
 
 @torch.no_grad()
@@ -31,6 +31,34 @@ def memory_rows(content: Memories, video: int, mean: Tensor, std: Tensor) -> tup
         for j in range(len(dynamics)):
             rows.append(to_pixels(content.pair(one, torch.tensor([i]), torch.tensor([j])), mean, std)[0])
             titles.append(f"clip of {i + 1} and {j + 1}")
+    return np.stack(rows), titles
+
+
+@torch.no_grad()
+def pool_rows(
+    content: Diversified, video: int, draw: Tensor, mean: Tensor, std: Tensor
+) -> tuple[np.ndarray, list[str]]:
+    """Rows ``uint8 [n, frames, H, W, 3]`` and their titles: a video's pool, its segments one after another, the video that
+    the fusor makes of them, and one ``draw float32 [3, T, H, W]`` of it. What a row has no frame for is white.
+    """
+    one = torch.tensor([video])
+    segments = content.segments(one)
+    parts = {
+        "pool": content.pool[video].transpose(0, 1).flatten(1, 2),  # [3, R * t, H, W]
+        "segments": segments[0].transpose(0, 1).flatten(1, 2),
+        "video": content.fused(segments, one)[0],
+        "a draw": draw,
+    }
+    rows, titles = [], []
+    width = int(content.frames)
+    for name, clip in parts.items():
+        frames = to_pixels(clip[None], mean, std)[0]
+        for first in range(0, len(frames), width):
+            row = np.full((width, *frames.shape[1:]), 255, np.uint8)
+            part = frames[first : first + width]
+            row[: len(part)] = part
+            rows.append(row)
+            titles.append(name if first == 0 else "")
     return np.stack(rows), titles
 
 
