@@ -7,7 +7,7 @@ from vddlib.plots.fair import critical_difference, differences_to_random, rate_a
 from vddlib.plots.networks import layer_diagram
 from vddlib.plots.strips import filmstrip, flow_filmstrip, flow_wheel, mixed_filmstrip, mixture
 from vddlib.plots.style import colour, marker, save
-from vddlib.plots.training import cases, confusion, curves, losses, plane
+from vddlib.plots.training import cases, confusion, curves, gains_by_redundancy, losses, plane
 
 __all__ = [
     "accuracy_by_bytes",
@@ -29,6 +29,7 @@ __all__ = [
     "flow_filmstrip",
     "flow_wheel",
     "frame_sampling",
+    "gains_by_redundancy",
     "layer_diagram",
     "losses",
     "marker",

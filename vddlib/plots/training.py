@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from vddlib.plots.panels import label_column
@@ -141,4 +142,26 @@ def plane(points: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
     ax.set_ylabel(y_label)
     ax.margins(0.08)
     label_column(ax, [(display(name), colour(name), *at) for name, at in zip(names, means, strict=True)], HEIGHT)
+    return fig
+
+
+@styled
+def gains_by_redundancy(table: pd.DataFrame) -> Drawing:
+    """Classes by how redundant their clips are, within a clip and among clips; a disc's area is what they gained or lost.
+
+    table: columns `class`, `within_sample`, `inter_sample` and `gain` (percentage points); gains red, losses blue (IDTD,
+    figure 4).
+    """
+    fig = drawing(6.4, HEIGHT + 0.9)
+    ax = fig.add_subplot()
+    largest = max(float(table["gain"].abs().max()), 1e-9)
+    for _, row in table.iterrows():
+        shade = "#CC3311" if row["gain"] > 0 else "#0077BB"
+        size = 30 + 500 * abs(row["gain"]) / largest
+        ax.scatter(row["within_sample"], row["inter_sample"], s=size, color=shade, alpha=0.5, lw=0)
+        text = f"{row['class']} {row['gain']:+.1f}"
+        ax.annotate(text, (row["within_sample"], row["inter_sample"]), fontsize=6.5, ha="center", va="center")
+    ax.margins(0.15)
+    ax.set_xlabel("within-sample redundancy $R_t$")
+    ax.set_ylabel("inter-sample redundancy $R_{IC}$")
     return fig

@@ -30,6 +30,10 @@ EXPERIMENTS = {  # by the variant that its records carry
     "mask": Experiment("what the mask does to the gradient", "tsgf", 9),
     "frames": Experiment("frames in a clip (figure 4)", "tsgf", None),
     "labels": Experiment("the share of soft labels", "tsgf", None),
+    "modules": Experiment("IDTD's two parts", "idtd", 3),
+    "losses": Experiment("IDTD's three losses", "idtd", 4),
+    "lengths": Experiment("synthetic frames (figure 3)", "idtd", None),
+    "diversity": Experiment("IDTD's diversity loss, and eq. 1 as printed", "idtd", None),
     "compare": Experiment("OptDistill with one thing changed", "optdistill", None),
     "hard labels": Experiment("sets with soft labels, under hard ones", "optdistill", None),
     "from files": Experiment(

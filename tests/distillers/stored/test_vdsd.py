@@ -85,6 +85,14 @@ def test_two_images_and_two_memories_a_video_by_default_images_of_static_dc(tiny
         build(statics=100).content(train, 2, 5)
 
 
+def test_shorter_videos_are_drawn_as_long_as_real_clips(tiny):
+    content = build(images="frames", length=3).content(tiny[0], 1, 0)
+    assert content.dynamics.shape == (3, 2, 1, 3, 32, 32) and len(content.pixels(torch.Generator())[0]) == 8
+    clips = content(torch.arange(3), torch.Generator())
+    # Frame 1 of 8 lies two sevenths of the way from the first to the second of three.
+    assert torch.allclose(clips[:, :, 1], clips[:, :, 0] + (clips[:, :, 2] - clips[:, :, 0]) / 2, atol=1e-4)
+
+
 def test_stills_are_shown_as_they_are_at_first(tiny):
     content = build(begin_as="stills", images="frames").content(tiny[0], 1, 0)
     with torch.no_grad():
@@ -143,6 +151,7 @@ def test_bytes_count_both_memories_and_the_hallucinator(tiny):
         {"dynamics": torch.zeros(2, 2, 1, 8, 32, 32)},
         {"hallucinator.weight": torch.zeros(3, 4, 1, 1, 1)},
         {"hallucinator.bias": torch.full((3,), torch.nan)},
+        {"frames": torch.tensor(0)},
     ],
 )
 def test_damaged_memories_are_refused(tiny, change, tmp_path):

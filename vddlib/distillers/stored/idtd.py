@@ -153,7 +153,7 @@ class FeaturePools(Storage):
     code: ClassVar[tuple[str, ...]] = ("vddlib.distillers.stored.pixels", "vddlib.training.temporal")
 
     selectors: int = Field(8, ge=1, description="K, segments per video")
-    entries: int = Field(4, ge=1, description="features in a pool")
+    entries: int = Field(4, ge=1, description="features in a pool, at most one per frame")
     length: int = Field(0, ge=0, description="frames of a synthetic video; 0: as many as a clip has")
     kernel: int = Field(3, ge=1, description="frames that the fusor sees at once, an odd number")
     parts: Parts = Field(
@@ -167,12 +167,12 @@ class FeaturePools(Storage):
     least: float = Field(0.0, ge=0, le=1, description="least share of the video in a draw")
 
     def begin(self, train: Clips, ipc: int, indices: Tensor, seed: int, device: str) -> Content:
-        """Pools, selectors and fusors to optimise. Raises VddError for an even kernel, or more entries than frames."""
+        """Pools, selectors and fusors to optimise. Raises VddError for an even kernel."""
         g, count = train.geometry, len(train.classes) * ipc
         length, free = self.length or g.frames, self.parts == "fusor"
-        entries = self.selectors if free else self.entries
-        if not self.kernel % 2 or (not free and entries > length):
-            raise VddError(f"idtd: kernel ({self.kernel}) must be odd, and entries ({entries}) at most {length} frames")
+        entries = self.selectors if free else min(self.entries, length)
+        if not self.kernel % 2:
+            raise VddError(f"idtd: kernel must be odd, to look as far ahead as back, not {self.kernel}")
         frames, stream = max(1, length // entries), seeding.generator("idtd", seed)
         if self.init == "real" or free:  # table 3: B begins with K real videos
             pool = _real_entries(train, ipc, entries, frames, seed)

@@ -11,7 +11,9 @@ from vddlib.datasets.clips import Clips, to_pixels
 from vddlib.distillers.matching.dc import StaticDC, static_memory
 from vddlib.distillers.stored.contract import Content, Storage, encoded, expect
 from vddlib.distillers.stored.pixels import initial, still_frame
+from vddlib.training.temporal import resample
 
+LONGEST = 10_000  # frames of a draw
 KERNEL = 3  # of the hallucinator, in time and space (public code)
 
 
@@ -19,16 +21,18 @@ class Memories(Content):
     """Static and dynamic memories, and the hallucinator that makes videos of one of each (section 4.2 of the paper).
 
     `statics` ``float32 [N, s, 3, H, W]``: `s` standardised images for each of N videos; `dynamics`
-    ``float32 [N, d, 1, T, H, W]``: `d` one-channel tensors as long as a clip; `hallucinator`: one convolution over time and
+    ``float32 [N, d, 1, t, H, W]``: `d` one-channel tensors as long as a video; `hallucinator`: one convolution over time and
     space for all, from four channels (an image repeated along time, and a dynamic memory) to three. A draw pairs one of a
-    video's images with one of its dynamic memories, each as likely as any other.
+    video's images with one of its dynamic memories, each as likely as any other, and has `frames` frames.
     """
 
     kind: ClassVar[str] = "vdsd"
     random: ClassVar[bool] = True
 
-    def __init__(self, statics: Tensor, dynamics: Tensor, mean: Tensor, std: Tensor):
+    def __init__(self, statics: Tensor, dynamics: Tensor, mean: Tensor, std: Tensor, frames: int | Tensor = 0):
+        """Of statics and dynamics; without `frames` draws are as long as dynamic memories."""
         super().__init__(mean, std)
+        self.register_buffer("frames", torch.as_tensor(frames or dynamics.shape[3]))
         self.statics = nn.Parameter(statics.detach().clone().contiguous(), requires_grad=False)
         self.dynamics = nn.Parameter(dynamics.detach().clone().contiguous())
         self.hallucinator = nn.Conv3d(4, 3, KERNEL, padding=KERNEL // 2)
@@ -55,6 +59,8 @@ class Memories(Content):
         image, motion = self.statics[indices, static], self.dynamics[indices, dynamic]
         repeated = image.unsqueeze(2).expand(-1, -1, motion.shape[2], -1, -1)
         made = self.hallucinator(torch.cat([repeated, motion], 1))
+        if made.shape[2] != self.frames:  # fewer or more synthetic frames than students see
+            made = resample(made, made.new_zeros(len(made)), made.new_ones(len(made)), int(self.frames))
         return made.contiguous(memory_format=torch.channels_last_3d)
 
     def groups(self, lr: float) -> list[dict[str, Any]]:
@@ -65,12 +71,16 @@ class Memories(Content):
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor]) -> "Memories":
-        """From `statics`, `dynamics`, the hallucinator's `weight` and `bias`, `mean` and `std`."""
+        """From `statics`, `dynamics`, `frames`, the hallucinator's `weight` and `bias`, `mean` and `std`."""
+        frames = expect(tensors, "frames", torch.int64, "")
+        if not 1 <= frames <= LONGEST:
+            raise ValueError(f"a clip of {int(frames)} frames")
         content = cls(
             expect(tensors, "statics", torch.float32, "N S 3 H W"),
             expect(tensors, "dynamics", torch.float32, "N D 1 T H W"),
             tensors["mean"],
             tensors["std"],
+            frames,
         )
         if (content.statics.shape[0], content.statics.shape[3:]) != (len(content.dynamics), content.dynamics.shape[4:]):
             raise ValueError("static and dynamic memories differ in number or size")
@@ -102,10 +112,13 @@ class VDSD(Storage):
     """
 
     suffix: ClassVar[str] = "vdsd"
-    code: ClassVar[tuple[str, ...]] = ("vddlib.distillers.matching.dc", "vddlib.distillers.stored.pixels")
+    code: ClassVar[tuple[str, ...]] = (
+        "vddlib.distillers.matching.dc", "vddlib.distillers.stored.pixels", "vddlib.training.temporal",
+    )  # fmt: skip
 
     statics: int = Field(2, ge=1, description="images per video")
     dynamics: int = Field(2, ge=1, description="dynamic memories per video")
+    length: int = Field(0, ge=0, description="frames of a synthetic video; 0: as many as a clip has")
     images: Literal["static_dc", "frames"] = Field(
         "static_dc", description="distilled by Static-DC, or random frames of real clips"
     )
@@ -121,8 +134,9 @@ class VDSD(Storage):
         images, seconds = self._images(train, ipc * self.statics, seed, device)
         statics = images.unflatten(0, (-1, self.statics))  # [C * ipc, s, 3, H, W]
         g, stream = train.geometry, seeding.generator("dynamics", seed)
-        dynamics = torch.randn(len(statics), self.dynamics, 1, g.frames, g.size, g.size, generator=stream)
-        content = Memories(statics[indices], dynamics[indices], train.mean, train.std)
+        length = self.length or g.frames
+        dynamics = torch.randn(len(statics), self.dynamics, 1, length, g.size, g.size, generator=stream)
+        content = Memories(statics[indices], dynamics[indices], train.mean, train.std, g.frames)
         if self.begin_as == "stills":
             showing_stills(content.hallucinator)
         content.prepared = seconds
