@@ -27,6 +27,8 @@ PAPER = {
     "05_static_dc": "miniucf_ipc1",
     "06_mtt": "miniucf_ipc1",
     "07_frepo": "miniucf_ipc1",
+    "08_vdsd": "miniucf_dm_ipc1",
+    "09_idtd": "miniucf_ipc1",
     "11_tsgf": "miniucf_ipc1",
     "12_tsgf_ablations": "labels_ipc1",
     "13_optdistill": "miniucf_ipc1",
@@ -54,7 +56,7 @@ def test_the_papers_parameters_run(notebook, two_classes, shared_cache, tmp_path
     assert (given["frames"], given["size"]) == (16, 112)
     declared = notebook_parameters(source)
     short = {name: value for name, value in (SHORT | WITHOUT_WEIGHTS).items() if name in declared}
-    for name in {"method", "dm"} & given.keys():
+    for name in {"method", "dm", "static_params"} & given.keys():
         short[name] = given[name] | {"iterations": 2}
     if "methods" in given:
         for name, values in given["methods"].items():
