@@ -6,6 +6,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 
+def evenly(count: int, n: int) -> np.ndarray:
+    """`count` frames of `n`, ``int64 [count]``: the middle one of each of as many equal stretches."""
+    return ((np.arange(count) + 0.5) * n / count).astype(np.int64)
+
+
 class Geometry(BaseModel):
     """How clips are cut.
 
@@ -51,7 +56,7 @@ class Geometry(BaseModel):
         if self.sampling == "stride":
             return start + self.step(n) * np.arange(self.frames)
         if self.sampling == "even":
-            return ((np.arange(self.frames) + 0.5) * n / self.frames).astype(np.int64)
+            return evenly(self.frames, n)
         step = min(fps / self.sampled_fps, n / self.frames)
         return (n / 2 + (np.arange(self.frames) - (self.frames - 1) / 2) * step).astype(np.int64).clip(0, n - 1)
 

@@ -8,7 +8,6 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
-import torch
 
 from vddlib import distillers, plots, results
 from vddlib.core.errors import VddError, unknown
@@ -19,6 +18,7 @@ from vddlib.evaluation.evaluate import Report
 from vddlib.evaluation.protocols import Protocol
 from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed, mean_by_seed
 from vddlib.notebook.fair import fair_students
+from vddlib.notebook.groups import group_table
 from vddlib.plots.style import Drawing
 from vddlib.training.networks import Network
 
@@ -194,10 +194,7 @@ def sentences(found: Sequence[Result], protocol: str) -> list[str]:
 
 def gains(ours: Report, baseline: Report) -> pd.DataFrame:
     """A row per class: mean accuracy over students in percent, of `ours`, of `baseline`, and the difference (figure 4)."""
-
-    def by_class(report: Report) -> list[float]:
-        right = torch.stack([one.argmax(1) == report.labels for one in report.logits]).float().mean(0)
-        return [100 * right[report.labels == label].mean().item() for label in range(len(report.classes))]
-
-    found = pd.DataFrame({"class": ours.classes, "IDTD": by_class(ours), "stitched": by_class(baseline)})
+    each = {name: [name] for name in ours.classes}
+    columns = {name: group_table({name: one}, each)["top1"] for name, one in (("IDTD", ours), ("stitched", baseline))}
+    found = pd.DataFrame({"class": ours.classes, **columns})
     return found.assign(gain=found["IDTD"] - found["stitched"])

@@ -20,6 +20,11 @@ def resample(clips: Tensor, begin: Tensor, end: Tensor, frames: int) -> Tensor:
     return torch.lerp(a, b, share).transpose(1, 2).contiguous(memory_format=torch.channels_last_3d)
 
 
+def stretched(clips: Tensor, frames: int) -> Tensor:
+    """Whole clips ``[N, 3, T, H, W]`` at `frames` frames: ``float32 [N, 3, frames, H, W]``, differentiable."""
+    return resample(clips, clips.new_zeros(len(clips)), clips.new_ones(len(clips)), frames)
+
+
 def interval(uniform: Tensor, least: float = 0.0) -> tuple[Tensor, Tensor]:
     """(begin, end) ``float32 [N]`` of random intervals, of two ``uniform float32 [N, 2]`` numbers each.
 

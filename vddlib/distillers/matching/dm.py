@@ -1,5 +1,6 @@
 """DM, distribution matching (Zhao & Bilen, WACV 2023): mean embeddings of random networks, class by class."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -56,12 +57,16 @@ class DistributionMatching(Objective):
     @torch.no_grad()
     def real_means(self, network: torch.nn.Module, iteration: int) -> Tensor:
         """Mean embedding of this iteration's real clips of every class, ``float32 [C, D]``."""
-        means = []
+        parts = self.real_embeddings(network, iteration)
+        return torch.cat([class_means(found, labels - classes.start, len(classes)) for found, labels, classes in parts])
+
+    def real_embeddings(self, network: torch.nn.Module, iteration: int) -> Iterator[tuple[Tensor, Tensor, range]]:
+        """Of this iteration's real clips, chunk by chunk: embeddings ``[n, D]``, labels ``int64 [n]``, and their classes."""
         for number, classes in enumerate(self.real.chunks):
             clips, labels = self.real(iteration, number)
             with stage("real"):
-                means.append(class_means(network.embed(clips), labels - classes.start, len(classes)))
-        return torch.cat(means)
+                embeddings = network.embed(clips)
+            yield embeddings, labels, classes
 
 
 class DM(Optimised, DMOptions):

@@ -12,7 +12,7 @@ from vddlib.distillers.matching.objective import Draw, class_means
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.stored.contract import Storage
 from vddlib.distillers.stored.idtd import FeaturePools
-from vddlib.training.temporal import resample
+from vddlib.training.temporal import stretched
 
 Form = Literal["apart", "printed"]
 
@@ -87,8 +87,7 @@ class DiverseMatching(DistributionMatching):
         """The three losses, unweighted, ``float32 [3]``, of the videos ``chunk int64 [n]``: those of some whole classes."""
         labels, segments = self.labels[chunk], draw.content.segments(chunk)
         flat = segments.flatten(0, 1)
-        begin, end = flat.new_zeros(len(flat)), flat.new_ones(len(flat))
-        of_segments = network.embed(resample(flat, begin, end, self.train.geometry.frames))
+        of_segments = network.embed(stretched(flat, self.train.geometry.frames))
         diversity = diversity_loss(of_segments.unflatten(0, segments.shape[:2]), spread[labels], self.options.diversity)
         of_videos = network.embed(draw(chunk))
         every = labels.repeat_interleave(segments.shape[1])
@@ -104,13 +103,10 @@ class DiverseMatching(DistributionMatching):
     def real_statistics(self, network: torch.nn.Module, iteration: int) -> tuple[Tensor, Tensor]:
         """Of this iteration's real clips, by class: the mean embedding ``[C, D]`` and how far two are apart ``[C]``."""
         means, spreads = [], []
-        for number in range(len(self.real.chunks)):
-            clips, labels = self.real(iteration, number)
-            with stage("real"):
-                embeddings = network.embed(clips)
-                for label in labels.unique():
-                    means.append(embeddings[labels == label].mean(0))
-                    spreads.append(pair_spread(embeddings[labels == label]))
+        for embeddings, labels, classes in self.real_embeddings(network, iteration):
+            for label in classes:
+                means.append(embeddings[labels == label].mean(0))
+                spreads.append(pair_spread(embeddings[labels == label]))
         return torch.stack(means), torch.stack(spreads)
 
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from vddlib.datasets.clips import Clips
+from vddlib.datasets.geometry import evenly
 from vddlib.distillers.base import Distiller, check_ipc
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.selection.rounds import random_order
@@ -47,6 +48,5 @@ def stitch(clips: np.ndarray) -> np.ndarray:
     """
     length = clips.shape[1]
     per_clip = -(-length // len(clips))
-    places = ((np.arange(per_clip) + 0.5) * length / per_clip).astype(int)
-    joined = clips[:, places].reshape(-1, *clips.shape[2:])
-    return joined[((np.arange(length) + 0.5) * len(joined) / length).astype(int)]
+    joined = clips[:, evenly(per_clip, length)].reshape(-1, *clips.shape[2:])
+    return joined[evenly(length, len(joined))]

@@ -17,6 +17,7 @@ from vddlib.datasets.clips import Clips, to_pixels
 from vddlib.datasets.video import encode_bytes, stream_bytes
 from vddlib.distillers.stored.sei import without_sei
 
+LONGEST = 10_000  # frames of a drawn clip: more is a damaged set
 VIDEO_FPS, VIDEO_QUALITY = 8, 23  # H.264 yuv420p, CRF 23: the codec behind every `bytes_video`
 
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from vddlib.core import seeding
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips, to_pixels
-from vddlib.distillers.stored.contract import Content, Storage, expect
+from vddlib.datasets.geometry import evenly
+from vddlib.distillers.stored.contract import LONGEST, Content, Storage, expect
 from vddlib.distillers.stored.pixels import initial
-from vddlib.training.temporal import interval, resample
+from vddlib.training.temporal import interval, resample, stretched
 
 Parts = Literal["both", "selectors", "fusor"]
 FLAGS = ("length", "frames", "least", "crops", "selects", "fuses")  # scalars among the tensors
-LONGEST = 10_000  # frames
 
 
 class Diversified(Content):
@@ -41,13 +41,9 @@ class Diversified(Content):
             self.register_parameter(name, nn.Parameter(parts[name].detach().clone().contiguous()))
         for name in FLAGS:
             self.register_buffer(name, torch.as_tensor(parts[name]))
-        for name, used in (
-            ("selectors", "selects"),
-            ("shifts", "selects"),
-            ("fusor", "fuses"),
-            ("fusor_bias", "fuses"),
-        ):
-            getattr(self, name).requires_grad_(bool(getattr(self, used)))
+        used = {id(tensor) for tensor in self.other_tensors()}
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in used)
 
     def __len__(self) -> int:
         return len(self.pool)
@@ -70,8 +66,7 @@ class Diversified(Content):
         joined = segments.transpose(1, 2).flatten(2, 3)  # [n, 3, K * t, H, W], one segment after another
         frames, length = joined.shape[2], int(self.length)
         if not self.fuses:
-            places = ((torch.arange(length, device=joined.device) + 0.5) * frames / length).long()
-            return joined[:, :, places]
+            return joined[:, :, evenly(length, frames)]
         weight, reach = self.fusor[indices], self.fusor.shape[-1] // 2
         padded = nn.functional.pad(joined, (0, 0, 0, 0, reach, reach))
         made = self.fusor_bias[indices][:, :, None, None, None]
@@ -91,10 +86,9 @@ class Diversified(Content):
 
     def cropped(self, videos: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
         """``tau(v, mu)``: a random interval of each of ``videos [n, 3, length, H, W]`` at `frames` frames."""
-        uniform = self.uniform(indices, generator, 2)
-        begin, end = interval(uniform, float(self.least))
         if not self.crops:
-            begin, end = torch.zeros_like(begin), torch.ones_like(end)
+            return stretched(videos, int(self.frames))
+        begin, end = interval(self.uniform(indices, generator, 2), float(self.least))
         return resample(videos, begin, end, int(self.frames))
 
     @torch.no_grad()
@@ -216,5 +210,4 @@ def _real_entries(train: Clips, ipc: int, entries: int, frames: int, seed: int) 
     kept = min(ipc * entries, smallest)
     clips = initial(train, kept, seed, "real").unflatten(0, (-1, kept))
     wanted = torch.arange(ipc * entries) % kept
-    places = ((torch.arange(frames) + 0.5) * clips.shape[3] / frames).long()
-    return clips[:, wanted][:, :, :, places].flatten(0, 1).unflatten(0, (-1, entries))
+    return clips[:, wanted][:, :, :, evenly(frames, clips.shape[3])].flatten(0, 1).unflatten(0, (-1, entries))

@@ -10,7 +10,7 @@ from vddlib.core import seeding
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.selection.random import Random
-from vddlib.distillers.stored.contract import Content, Storage, encoded, expect
+from vddlib.distillers.stored.contract import LONGEST, Content, Storage, encoded, expect
 
 Init = Literal["real", "noise"]
 
@@ -63,7 +63,7 @@ class Stills(Pixels):
     def from_state(cls, tensors: dict[str, Tensor]) -> "Stills":
         """From `clips`, `mean`, `std` and `frames`."""
         frames = expect(tensors, "frames", torch.int64, "")
-        if not 1 <= frames <= 10_000:
+        if not 1 <= frames <= LONGEST:
             raise VddError(f"a still is shown for {int(frames)} frames")
         return cls(expect(tensors, "clips", torch.float32, "N 3 1 H W"), tensors["mean"], tensors["std"], frames)
 

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from vddlib.core import seeding
 from vddlib.datasets.clips import Clips, to_pixels
 from vddlib.distillers.matching.dc import StaticDC, static_memory
-from vddlib.distillers.stored.contract import Content, Storage, encoded, expect
-from vddlib.distillers.stored.pixels import initial, still_frame
-from vddlib.training.temporal import resample
+from vddlib.distillers.stored.contract import LONGEST, Content, Storage, encoded, expect
+from vddlib.distillers.stored.pixels import StillImages
+from vddlib.training.temporal import stretched
 
-LONGEST = 10_000  # frames of a draw
 KERNEL = 3  # of the hallucinator, in time and space (public code)
 
 
@@ -60,7 +59,7 @@ class Memories(Content):
         repeated = image.unsqueeze(2).expand(-1, -1, motion.shape[2], -1, -1)
         made = self.hallucinator(torch.cat([repeated, motion], 1))
         if made.shape[2] != self.frames:  # fewer or more synthetic frames than students see
-            made = resample(made, made.new_zeros(len(made)), made.new_ones(len(made)), int(self.frames))
+            made = stretched(made, int(self.frames))
         return made.contiguous(memory_format=torch.channels_last_3d)
 
     def groups(self, lr: float) -> list[dict[str, Any]]:
@@ -147,9 +146,8 @@ class VDSD(Storage):
         if self.images == "static_dc":
             distilled = self.static.model_copy(update={"device": device}).distill(train, per_class, seed)
             return static_memory(distilled).flatten(0, 1), distilled.card["distill_seconds"]
-        clips = initial(train, per_class, seed, "real")
-        chosen = [still_frame(clips.shape[2], seed, *divmod(i, per_class)) for i in range(len(clips))]
-        return clips[torch.arange(len(clips)), :, chosen], 0.0
+        everything = torch.arange(len(train.classes) * per_class)
+        return StillImages().begin(train, per_class, everything, seed, device).clips.detach()[:, :, 0], 0.0
 
 
 @torch.no_grad()
