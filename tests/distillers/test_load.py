@@ -114,7 +114,7 @@ def test_tensors_are_checked_as_they_are_loaded(folders, change, said, tmp_path_
         DistilledSet.load(place)
 
 
-@settings(max_examples=150, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["stored", "pixels", "stills", "encoded", "mosaics"]), st.data())
 def test_whatever_a_card_says(folders, kind, data):
     folder = folders[kind]
@@ -129,7 +129,7 @@ def test_whatever_a_card_says(folders, kind, data):
         (folder / "card.json").write_text(good)
 
 
-@settings(max_examples=80, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["encoded", "mosaics"]), st.sampled_from(["card.json", "tensors.safetensors"]), st.data())
 def test_whatever_bytes_lie_there(folders, kind, name, data):
     path = folders[kind] / name
@@ -143,7 +143,7 @@ def test_whatever_bytes_lie_there(folders, kind, name, data):
         path.write_bytes(good)
 
 
-@settings(max_examples=120, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["encoded", "mosaics"]), st.data())
 def test_whatever_numbers_a_set_says(folders, kind, data):
     path = folders[kind] / "tensors.safetensors"

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_metrics_are_scikit_learn_s(seed):
     rng = np.random.default_rng(seed)
     logits, labels = rng.normal(size=(60, 7)), rng.permutation(np.arange(60) % 7)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.kernel_ridge import KernelRidge
 
@@ -40,7 +40,6 @@ def frepo(**params):
 
 
 @given(st.integers(0, 1000), st.integers(1, 8), st.floats(1e-6, 1))
-@settings(deadline=None)
 def test_regress_is_scikit_learn_s_kernel_ridge(seed, n, ridge):
     rng = np.random.default_rng(seed)
     x, support, targets = rng.normal(size=(5, 10)), rng.normal(size=(n, 10)), rng.normal(size=(n, 4))

@@ -24,7 +24,7 @@ from vddlib.distillers import (
 )
 from vddlib.distillers.stored.contract import encoded
 
-SHORT = settings(max_examples=12, deadline=None)
+SHORT = settings(max_examples=12)
 CONTROLS = [RandomEncoded, RandomStill]
 
 
