@@ -20,14 +20,19 @@ from vddlib.distillers.matching.mtt import MTT
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.distillers.matching.tsgf import TSGF
 from vddlib.distillers.optdistill import OptDistill
+from vddlib.distillers.selection.csta import CSTA
+from vddlib.distillers.selection.dm_mmd import DMMMD
 from vddlib.distillers.selection.herding import Herding
 from vddlib.distillers.selection.kcenter import KCenter
+from vddlib.distillers.selection.mae_score import MAEScore
+from vddlib.distillers.selection.prototypes import Prototypes
 from vddlib.distillers.selection.random import Random
 from vddlib.distillers.selection.random_encoded import RandomEncoded
 from vddlib.distillers.selection.random_still import RandomStill
 from vddlib.distillers.selection.random_stitched import RandomStitched
 from vddlib.distillers.selection.random_videos import RandomVideos
 from vddlib.distillers.selection.selector import Selector
+from vddlib.distillers.selection.tac_dt import TACDT
 from vddlib.distillers.stored.clips import StoredClips
 from vddlib.distillers.stored.contract import Content, Storage
 from vddlib.distillers.stored.encoded import EncodedClips
@@ -37,11 +42,11 @@ from vddlib.distillers.stored.pixels import FreePixels, Pixels, StillImages, Sti
 from vddlib.distillers.stored.vdsd import VDSD, Memories
 
 __all__ = [
-    "DC", "DISTILLERS", "DM", "IDTD", "MTT", "TSGF", "VDSD", "Content", "DistilledSet", "Distiller", "Diversified",
-    "EncodedClips", "FRePo", "FeaturePools", "FreePixels", "Full", "FullSet", "Herding", "KCenter", "Memories", "Mosaics",
-    "OptDistill", "Optimised", "Pixels", "Random", "RandomEncoded", "RandomStill", "RandomStitched", "RandomVideos",
-    "Selector", "StaticDC", "StillImages", "Stills", "Storage", "StoredClips", "build", "relabel", "static_memory",
-    "with_labels_of",
+    "CSTA", "DC", "DISTILLERS", "DM", "DMMMD", "IDTD", "MTT", "TACDT", "TSGF", "VDSD", "Content", "DistilledSet",
+    "Distiller", "Diversified", "EncodedClips", "FRePo", "FeaturePools", "FreePixels", "Full", "FullSet", "Herding",
+    "KCenter", "MAEScore", "Memories", "Mosaics", "OptDistill", "Optimised", "Pixels", "Prototypes", "Random",
+    "RandomEncoded", "RandomStill", "RandomStitched", "RandomVideos", "Selector", "StaticDC", "StillImages", "Stills",
+    "Storage", "StoredClips", "build", "relabel", "static_memory", "with_labels_of",
 ]  # fmt: skip
 
 

@@ -49,6 +49,7 @@ METHODS: dict[str, Method] = {
         ("dm_mmd", "DM-MMD", "#6699CC", "s", "C", "VST-UNet and TAC-DT's baseline"),
         ("vst_unet", "VST-UNet", "#CC6677", "^", "C", "VST-UNet and TAC-DT"),
         ("tac_dt", "TAC-DT", "#4477AA", "v", "C", "VST-UNet and TAC-DT"),
+        ("prototypes", "Prototypes", "#228833", "h", "C", "ours, after the idea of ProtoBlend"),
     )
 }
 

@@ -8,11 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import write_ucf
 from vddlib import distillers
 from vddlib.core import seeding
 from vddlib.core.errors import VddError
-from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import geometry
 from vddlib.datasets.video import probe
 from vddlib.distillers import DistilledSet, Herding, KCenter, Random
@@ -178,13 +176,6 @@ def test_bad_input(tiny, tmp_path):
         distillers.build("herding", weights="pretrained")
     with pytest.raises(VddError, match="not a complete distilled set"):
         DistilledSet.load(tmp_path)
-
-
-@pytest.fixture
-def pool(tiny_root, tmp_path):
-    """Another set of videos with the classes of `tiny`: a pool as a generator makes one, with statistics of its own."""
-    write_ucf(tmp_path / "pool", train=4, test=1)
-    return load(str(tmp_path / "pool"), geometry(8, 32, 2), workers=1)[0]
 
 
 @pytest.mark.parametrize("method", ["random", "herding"])

@@ -61,9 +61,10 @@ class OptDistill(Distiller):
     fps: float = Field(25.0, gt=0, description="frames per second of a distilled video")
     quality: int = Field(23, ge=0, le=51, description="CRF of H.264 it is stored with")
     score: Score = Field("confidence", description="of the likeliest class, minus the loss of the true one, or random")
-    scorer: Literal["teacher", "r3d_18", "halves"] = Field(
+    scorer: Literal["teacher", "r3d_18", "kinetics", "halves"] = Field(
         "teacher",
-        description="trained on the train split, on Kinetics-400, or two: each scores what is of the other's sources",
+        description="trained on the train split, on Kinetics-400, on Kinetics-600 (MoViNet-A0), or two: each scores what is "
+        "of the other's sources",
     )
     top_k: int = Field(0, ge=0, description="segments of the best scores to draw from; 0: as many as are needed")
     threshold: float | None = Field(None, description="least score of a segment")
@@ -195,7 +196,8 @@ class OptDistill(Distiller):
         """What a set's card says of its scorer, and the `seconds` that its networks took to train."""
         if self.score == "random":
             return {"scorer": "random"}
-        by = {"teacher": f"{self.network}", "halves": f"{self.network} of other sources"}.get(self.scorer, self.scorer)
+        names = {"teacher": f"{self.network}", "halves": f"{self.network} of other sources", "kinetics": "movinet_a0"}
+        by = names.get(self.scorer, self.scorer)
         said = {"scorer": f"{self.score} by {by}"}
         if self.scorer == "halves":  # these label nothing: a teacher that labels tiles counts besides
             return said | {"seconds": sum(self.teacher(half).log.seconds for half in halves(train))}

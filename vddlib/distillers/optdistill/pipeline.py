@@ -18,6 +18,7 @@ from vddlib.distillers.optdistill.detect import NO_LABEL, Detector, detector_nam
 from vddlib.distillers.optdistill.score import KineticsScorer, TeacherScorer, halves, kinetics_state, score
 from vddlib.distillers.optdistill.stages import Job, Stage
 from vddlib.distillers.optdistill.work import TRACKS, crop, detection, score_jobs, tracking
+from vddlib.distillers.selection.movinet import MoViNet
 from vddlib.training.fit import pick_device
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ENCODING = 1  # raise when video.encode gives other files
 _READING = {"decoding": DECODING}
+Scorer = TeacherScorer | KineticsScorer | MoViNet
 
 
 class Gathered(NamedTuple):
@@ -38,7 +40,7 @@ class Gathered(NamedTuple):
 class Scoring(NamedTuple):
     """What one scorer looks at: segments, each with its class, and the stage and jobs that keep its logits."""
 
-    scorer: TeacherScorer | KineticsScorer
+    scorer: Scorer
     stage: Stage
     jobs: list[Job]
     segments: list[tuple[Segment, int]]
@@ -98,11 +100,11 @@ class Pipeline:
             return
         if self.settings.scorer == "halves":
             halves(self.train)
-        if self.settings.scorer != "r3d_18":
+        if self.settings.scorer not in ("r3d_18", "kinetics"):
             return
         if self.settings.score == "loss":
             raise VddError("optdistill: score 'loss' needs the dataset's own classes: scorer 'teacher'")
-        kinetics_state()
+        kinetics_state() if self.settings.scorer == "r3d_18" else MoViNet()
 
     # --- what is followed -----------------------------------------------------------------------------------------------
 
@@ -175,7 +177,7 @@ class Pipeline:
 
     def _score(self, segments: list[list[Segment]]) -> list[Scoring]:
         """The segments by the scorer that looks at them."""
-        shared: dict[TeacherScorer | KineticsScorer, list[tuple[Segment, int]]] = {}
+        shared: dict[Scorer, list[tuple[Segment, int]]] = {}
         for label, of_class in enumerate(segments):
             for segment in of_class:
                 shared.setdefault(self.scorer(segment.video), []).append((segment, label))
@@ -226,7 +228,7 @@ class Pipeline:
                 segments[label[job.name]].append(Segment(file=file, video=job.name, frames=frames, score=0.0))
         return segments, too_short
 
-    def scorer(self, video: str | None = None) -> TeacherScorer | KineticsScorer:
+    def scorer(self, video: str | None = None) -> Scorer:
         """What looks at the segments of a video (its name): with 'halves' the network that saw nothing of its source.
 
         Raises VddError as `check_scorer` does, and where 'halves' is not told a video.
@@ -241,11 +243,13 @@ class Pipeline:
         return second if source_of(video) in first.sources else first
 
     @cached_property
-    def _scorers(self) -> list[TeacherScorer | KineticsScorer]:
+    def _scorers(self) -> list[Scorer]:
         """The scorer, or the two of 'halves', each trained on its own."""
         self.check_scorer()
         if self.settings.scorer == "r3d_18":
             return [KineticsScorer(pick_device(self.settings.device))]
+        if self.settings.scorer == "kinetics":
+            return [MoViNet()]
         parts = halves(self.train) if self.settings.scorer == "halves" else (self.train,)
         teachers = [self.settings.teacher(part) for part in parts]
         return [TeacherScorer(one.model, part, one.key) for one, part in zip(teachers, parts, strict=True)]
