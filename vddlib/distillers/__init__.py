@@ -33,6 +33,7 @@ from vddlib.distillers.selection.random_stitched import RandomStitched
 from vddlib.distillers.selection.random_videos import RandomVideos
 from vddlib.distillers.selection.selector import Selector
 from vddlib.distillers.selection.tac_dt import TACDT
+from vddlib.distillers.selection.vst_unet import VSTUNet
 from vddlib.distillers.stored.clips import StoredClips
 from vddlib.distillers.stored.contract import Content, Storage
 from vddlib.distillers.stored.encoded import EncodedClips
@@ -46,7 +47,7 @@ __all__ = [
     "Distiller", "Diversified", "EncodedClips", "FRePo", "FeaturePools", "FreePixels", "Full", "FullSet", "Herding",
     "KCenter", "MAEScore", "Memories", "Mosaics", "OptDistill", "Optimised", "Pixels", "Prototypes", "Random",
     "RandomEncoded", "RandomStill", "RandomStitched", "RandomVideos", "Selector", "StaticDC", "StillImages", "Stills",
-    "Storage", "StoredClips", "build", "relabel", "static_memory", "with_labels_of",
+    "Storage", "StoredClips", "VSTUNet", "build", "relabel", "static_memory", "with_labels_of",
 ]  # fmt: skip
 
 

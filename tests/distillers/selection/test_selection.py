@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import write_ucf
 from vddlib import distillers
 from vddlib.core import seeding
 from vddlib.core.errors import VddError
-from vddlib.datasets.geometry import geometry
-from vddlib.datasets.video import probe
+from vddlib.datasets.clips import load
+from vddlib.datasets.geometry import Geometry, geometry
+from vddlib.datasets.video import encode, probe
 from vddlib.distillers import DistilledSet, Herding, KCenter, Random
 from vddlib.distillers.selection import embedding as selection_embedding
 from vddlib.models import MiniC3D
@@ -205,3 +207,18 @@ def test_a_pool_that_does_not_fit_is_refused(tiny, pool):
         other = pool._copy()
         other.geometry = geometry(8, 32, 3)
         Random().distill(train, 1, candidates=other)
+
+
+def test_videos_that_are_clips_already_fit_whatever_their_stride(tiny, tmp_path):
+    """Generated ones: as long and as large as a clip of `train`, at stride 1. Longer ones would be cut at another stride."""
+    train, _ = tiny
+    for name, length in (("whole", 8), ("longer", 9)):
+        root = write_ucf(tmp_path / name, train=2, test=1)
+        for path in (root / "UCF-101").rglob("*.mp4"):
+            encode(path, np.random.default_rng(0).integers(0, 256, (length, 32, 32, 3), dtype=np.uint8))
+        pool = load(str(root), Geometry(frames=8, size=32, stride=1, resize=(32, 32)), workers=1)[0]
+        if name == "longer":
+            with pytest.raises(VddError, match="clips of the pool are"):
+                Random().distill(train, 1, candidates=pool)
+        else:
+            assert Random().distill(train, 1, candidates=pool).pixels.shape == (3, 8, 32, 32, 3)

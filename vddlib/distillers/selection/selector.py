@@ -11,6 +11,7 @@ from torch import Tensor
 from vddlib.core import seeding
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
+from vddlib.datasets.geometry import Geometry
 from vddlib.distillers.base import Distiller, check_ipc
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.distillers.stored.clips import StoredClips
@@ -100,6 +101,12 @@ def _pool(train: Clips, candidates: Clips) -> Clips:
             f"the classes of the pool {candidates.dataset} are not those of {train.dataset} in the same order; labels "
             f"would name other classes"
         )
-    if candidates.geometry != train.geometry:
+    if candidates.geometry != train.geometry and not _clips_already(candidates, train.geometry):
         raise VddError(f"clips of the pool are {candidates.geometry}, and those of {train.dataset} {train.geometry}")
     return candidates.standardised_as(train)
+
+
+def _clips_already(candidates: Clips, geometry: Geometry) -> bool:
+    """Whether each video is a clip of this size and length as it is, as generated ones are: then nothing is left to cut."""
+    whole = (candidates.geometry.frames, candidates.geometry.size) == (geometry.frames, geometry.size)
+    return whole and all(candidates.frame_count(i) == geometry.frames for i in range(len(candidates)))
