@@ -108,7 +108,7 @@ def test_quick_leaves_ablations_to_their_own_target(project):
         "12_tsgf_ablations/components",
         "13_optdistill/motions_k_ipc1",
         "13_optdistill/motions_ipc1",
-        "15_controls/all",
+        "24_controls/all",
     }
     for place in (*left, "13_optdistill/motions_ipc5"):
         path = write_params(project, f"quick/{place}")

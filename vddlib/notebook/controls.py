@@ -1,4 +1,4 @@
-"""The controls of notebooks 15 and 11: other sets of real clips, no motion, several students of one set, other labels."""
+"""The controls of notebooks 24 and 11: other sets of real clips, no motion, several students of one set, other labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -20,11 +20,11 @@ def test_averages_and_their_way_back(tiny):
     train, _ = tiny
     codec, frames = pick_codec("pixels", train), train.frames([0, 7])
     latents = codec.encode(frames)
-    assert latents.shape == (2, 8, 3, 8, 8)
-    expected = frames[1, 2, 4:8, 8:12, 0].mean() / 127.5 - 1  # row 1, column 2, red
-    assert latents[1, 2, 0, 1, 2].item() == pytest.approx(expected, abs=1e-5)
+    assert latents.shape == (2, 8, 3, 16, 16)
+    red = frames[1, 2, 2:4, 4:6, 0].mean() / 255  # row 1, column 2
+    assert latents[1, 2, 0, 1, 2].item() == pytest.approx((red - train.mean[0].item()) / train.std[0].item(), abs=1e-4)
     again = codec.encode(codec.decode(latents))
-    assert (again - latents).abs().max() < 1 / 127  # a grey level
+    assert ((again - latents).abs().amax((0, 1, 3, 4)) < 1 / 255 / train.std).all()  # a grey level
 
 
 def test_the_tiny_autoencoder_shows_what_was_there(real_weights, tiny):
@@ -123,7 +123,7 @@ def test_latents_of_several_clips_of_each_video_and_an_interruption(tiny, monkey
     with pytest.raises(KeyboardInterrupt):
         training_latents(train, codec, 2)
     found = training_latents(train, codec, 2)
-    assert found.values.shape == (18, 2, 8, 3, 8, 8)
+    assert found.values.shape == (18, 2, 8, 3, 16, 16)
     assert len(calls) == 6 + 2 * 3  # three of five parts were left, of two draws each
     for draw in (0, 1):
         expected = encode(train.frames([3, 17], epoch=draw, flip=True))

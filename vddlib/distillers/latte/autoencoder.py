@@ -88,24 +88,31 @@ class Autoencoder:
 
 
 class Averages:
-    """No network: pixels averaged over squares, in [-1, 1]; decoding repeats them. For tests and very small clips."""
+    """No network: pixels averaged over squares of `down`; decoding repeats them. For small clips, and without any weights."""
 
     channels = 3
 
-    def __init__(self, down: int = 4):
-        self.down = down
+    def __init__(self, down: int = 2):
+        self.down, self.shift, self.scale = down, torch.zeros(3), torch.ones(3)
         self.about = {"autoencoder": "pixels", "down": down}
 
     def encode(self, frames: np.ndarray) -> Tensor:
         """See Codec."""
-        x = torch.from_numpy(np.ascontiguousarray(frames)).flatten(0, 1).movedim(-1, 1).float() / 127.5 - 1
-        return F.avg_pool2d(x, self.down).unflatten(0, frames.shape[:2])
+        x = torch.from_numpy(np.ascontiguousarray(frames)).flatten(0, 1).movedim(-1, 1).float() / 255
+        x = (F.avg_pool2d(x, self.down) - self.shift.view(3, 1, 1)) / self.scale.view(3, 1, 1)
+        return x.unflatten(0, frames.shape[:2])
 
     def decode(self, latents: Tensor) -> np.ndarray:
         """See Codec."""
-        x = F.interpolate(latents.flatten(0, 1), scale_factor=self.down, mode="nearest")
-        pixels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        x = latents.flatten(0, 1) * self.scale.view(3, 1, 1) + self.shift.view(3, 1, 1)
+        x = F.interpolate(x, scale_factor=self.down, mode="nearest")
+        pixels = (255 * x).round().clamp(0, 255).to(torch.uint8)
         return pixels.movedim(1, -1).unflatten(0, latents.shape[:2]).numpy()
+
+    def standardised(self, train: Clips) -> "Averages":
+        """With values of about mean 0 and deviation 1 on the training split, whose statistics these are."""
+        self.shift, self.scale = train.mean, train.std
+        return self
 
 
 def pick_codec(kind: Kind, train: Clips, *, device: str = "auto") -> Codec:
@@ -113,7 +120,7 @@ def pick_codec(kind: Kind, train: Clips, *, device: str = "auto") -> Codec:
 
     'sd' is Stable Diffusion's, in ``$VDD_WEIGHTS/sd-vae-ft-ema`` or fetched from the hub; 'tiny' is TAESD's kind
     (``$VDD_WEIGHTS/taef2_encoder.pth`` and ``..._decoder.pth``); 'trained' is a small one trained on the training split, once,
-    and cached; 'pixels' averages squares of four pixels. 'auto' is the first of these that is there without fetching: a result
+    and cached; 'pixels' averages squares of 2 x 2 pixels. 'auto' is the first of these that is there without fetching: a result
     must not depend on whether a hub answered.
 
     Raises VddError where it cannot be had.
@@ -125,7 +132,7 @@ def pick_codec(kind: Kind, train: Clips, *, device: str = "auto") -> Codec:
         return _stable_diffusion(where)
     if kind == "tiny":
         return _tiny(where).standardised(train)
-    return _trained(train, where).standardised(train) if kind == "trained" else Averages()
+    return (_trained(train, where) if kind == "trained" else Averages()).standardised(train)
 
 
 def _weights() -> Path | None:
