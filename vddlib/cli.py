@@ -64,6 +64,29 @@ def run(
 
 
 @app.command()
+def latte(
+    notebook: Annotated[Path, typer.Argument(help="for example notebooks/15_latte_pool.ipynb")],
+    params: Annotated[Path, typer.Argument(help="for example params/paper/15_latte_pool/miniucf.yaml")],
+    shard: Annotated[str, typer.Option(help="which part of the classes to sample, of how many: 0/4")] = "",
+    threads: Annotated[int, typer.Option(min=1, help="threads of numerical libraries")] = 1,
+):
+    """Train the generator of a params file and make its pool, into the cache where notebooks find both.
+
+    On several GPUs: accelerate launch -m vddlib.cli latte NOTEBOOK PARAMS
+    """
+    import torch
+
+    from vddlib.notebook.pool_page import make_from
+
+    torch.set_num_threads(threads)
+    parts = shard.split("/")
+    if shard and not (len(parts) == 2 and all(part.isdigit() for part in parts)):
+        raise VddError(f"--shard {shard}: which part, of how many, as in 0/4")
+    made = make_from(notebook, params, (int(parts[0]), int(parts[1])) if shard else None)
+    typer.echo(f"videos of {made} classes are in the cache")
+
+
+@app.command()
 def datasets():
     """Show each dataset: what it is, whether it is here, and how to get it."""
     import os

@@ -15,7 +15,9 @@ def points(seed, n, d, scale=1.0, shift=0.0):
     return torch.from_numpy(np.random.default_rng(seed).normal(shift, scale, (n, d)))
 
 
-@given(st.integers(0, 1000), st.integers(8, 20), st.integers(8, 20), st.integers(1, 6))  # singular ones have no stable root
+@given(
+    st.integers(0, 1000), st.integers(8, 20), st.integers(8, 20), st.integers(1, 6)
+)  # singular ones have no stable root
 def test_it_is_the_formula(seed, n, m, d):
     a, b = points(seed, n, d), points(seed + 1, m, d, 2.0, 1.0)
     mu, nu = a.mean(0).numpy(), b.mean(0).numpy()

@@ -8,7 +8,7 @@ from vddlib.core.errors import VddError
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    r"""Fréchet distance of two sets of features ``[n, D]``, ``[m, D]``, each taken for a normal distribution (Heusel et al., 2017):
+    r"""Fréchet distance of features ``[n, D]``, ``[m, D]``, each set taken for a normal distribution (Heusel et al., 2017):
 
     :math:`\|\mu_a - \mu_b\|^2 + \mathrm{tr}\big(\Sigma_a + \Sigma_b - 2 (\Sigma_a \Sigma_b)^{1/2}\big)`.
 
@@ -26,7 +26,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 def nearest(features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each ``features [n, D]`` the nearest of ``others [m, D]``: its place ``int64 [n]`` and its distance ``float32 [n]``."""
+    """Of each ``features [n, D]`` the nearest of ``others [m, D]``: its place ``int64 [n]`` and its distance ``[n]``."""
     distances = torch.cdist(features.flatten(1), others.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
     found = distances.min(1)
     return found.indices, found.values

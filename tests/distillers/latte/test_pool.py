@@ -6,6 +6,7 @@ import pytest
 
 from vddlib import distillers
 from vddlib.core.errors import VddError
+from vddlib.datasets.clips import load
 from vddlib.distillers.latte import load_pool, make_pool, pool
 from vddlib.distillers.latte.sampling import sample
 
@@ -83,3 +84,16 @@ def test_classes_in_another_order_are_refused(tiny, tiny_latte):
         distillers.build("random").distill(train.only(["Blue", "Green", "Red"]), 1, candidates=clips)
     with pytest.raises(VddError, match="larger than"):
         distillers.build("random").distill(train, 4, candidates=clips)
+
+
+def test_a_generator_with_a_size_of_its_own(tiny, tiny_root, tiny_latte, monkeypatch):
+    """It learns from larger clips of the same videos, and its pool is read at the size of the others."""
+    monkeypatch.setattr(pool, "load", lambda name, g, **options: load(str(tiny_root), g, workers=1, **options))
+    train, _ = tiny
+    made = load_pool(train, tiny_latte(size=48, stride=1, per_class=1, patch=4))
+    assert made.clips.frames([0]).shape == (1, 8, 32, 32, 3) and made.clips.geometry.size == train.geometry.size
+    source = pool.source_of(train, tiny_latte(size=48))
+    assert (source.geometry.size, source.geometry.stride) == (48, train.geometry.stride)
+    assert pool.source_of(train, tiny_latte()) is train
+    with pytest.raises(VddError, match="whole datasets"):
+        load_pool(train.only(["Blue", "Red"]), tiny_latte(size=48, patch=4))

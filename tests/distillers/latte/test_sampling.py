@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vddlib.core import seeding
-from vddlib.distillers.latte.sampling import predicted_noise, sample, schedule
+from vddlib.distillers.latte.sampling import guided, sample, schedule, wanted
 from vddlib.distillers.latte.transformer import LatteTransformer
 
 SHAPE = (3, 2, 4, 4)
@@ -34,8 +34,9 @@ def test_the_schedule_is_ho_s():
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 @pytest.mark.parametrize("steps", [1, 7, 50])
-def test_who_knows_the_clip_finds_it_again(sampler, steps):
-    """A network that tells the true noise: sampling ends at the clip, whatever the noise it began with."""
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_who_knows_the_clip_finds_it_again(sampler, steps, prediction):
+    """A network that tells the true noise (clip, velocity): sampling ends at the clip, whatever it began with."""
     clip = torch.randn(SHAPE, generator=torch.Generator().manual_seed(3))
 
     class Knows(torch.nn.Module):
@@ -43,9 +44,11 @@ def test_who_knows_the_clip_finds_it_again(sampler, steps):
 
         def forward(self, x, times, labels):
             kept = schedule().alphas_cumprod[times].view(-1, 1, 1, 1, 1)
-            return (x - kept.sqrt() * clip) / (1 - kept).sqrt()
+            noise = (x - kept.sqrt() * clip) / (1 - kept).sqrt()
+            return wanted(schedule(), prediction, clip.expand_as(x), noise, times)
 
-    found = sample(Knows(), torch.tensor([0, 1]), SHAPE, streams(0, 1), steps=steps, guidance=1.0, sampler=sampler)
+    options = {"steps": steps, "sampler": sampler, "prediction": prediction}
+    found = sample(Knows(), torch.tensor([0, 1]), SHAPE, streams(0, 1), **options)
     torch.testing.assert_close(
         found, clip.expand(2, *SHAPE), rtol=1e-3, atol=0.05
     )  # 7 does not divide 1000: a hundredth is left
@@ -55,9 +58,9 @@ def test_guidance_one_is_the_conditional_network_and_more_goes_on_from_no_class(
     model, x, labels = network(), torch.randn(2, *SHAPE), torch.tensor([0, 1])
     times = torch.tensor([9, 9])
     given, free = model(x, times, labels), model(x, times, torch.tensor([2, 2]))
-    assert torch.equal(predicted_noise(model, x, 9, labels, 1.0), given)
-    torch.testing.assert_close(predicted_noise(model, x, 9, labels, 3.0), 3 * given - 2 * free, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(predicted_noise(model, x, 9, labels, 0.0), free)
+    assert torch.equal(guided(model, x, 9, labels, 1.0), given)
+    torch.testing.assert_close(guided(model, x, 9, labels, 3.0), 3 * given - 2 * free, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(guided(model, x, 9, labels, 0.0), free)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])

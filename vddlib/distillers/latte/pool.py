@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from vddlib.core import cache, files, seeding
+from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
 from vddlib.datasets.catalog import Dataset
-from vddlib.datasets.clips import Clips
-from vddlib.datasets.geometry import Geometry
+from vddlib.datasets.clips import Clips, load
+from vddlib.datasets.geometry import Geometry, geometry
 from vddlib.datasets.layouts import Entry
 from vddlib.datasets.store import open_store
 from vddlib.distillers.base import part_of
@@ -32,32 +33,62 @@ class Pool(NamedTuple):
     sample_seconds: float
 
 
-def make_pool(train: Clips, latte: Latte, seed: int = 0, shard: tuple[int, int] = (0, 1)) -> list[Path]:
+def make_pool(train: Clips, latte: Latte, seed: int = 0, shard: tuple[int, int] | None = None) -> list[Path]:
     """The folders of `per_class` generated videos of each class of a shard (which, of how many), out of the cache or now.
+
+    Without a `shard`, the processes of an `accelerate launch` share the classes; a single one makes them all.
 
     A video depends on its class, its number and the seed alone: shards give what one run gives, and a larger pool begins with
     the smaller one's videos (as far as a batch's rounding allows).
     """
-    trained = trained_latte(latte, train, pick_codec(latte.autoencoder, train, device=latte.device), seed)
+    source, trained = _trained(train, latte, seed)
+    if shard is None:
+        from accelerate import PartialState
+
+        shard = PartialState().process_index, PartialState().num_processes
     labels = part_of(range(len(train.classes)), shard, "latte")
-    return [_of_class(train, latte, trained, label, seed) for label in labels]
+    return [_of_class(source, latte, trained, label, seed) for label in labels]
+
+
+def _trained(train: Clips, latte: Latte, seed: int) -> tuple[Clips, Trained]:
+    """The clips that a generator learns from, and the generator."""
+    source = source_of(train, latte)
+    return source, trained_latte(latte, source, pick_codec(latte.autoencoder, source, device=latte.device), seed)
+
+
+def source_of(train: Clips, latte: Latte) -> Clips:
+    """The training clips as the generator sees them: `train`, or the same videos at its own size and stride.
+
+    Raises VddError where `train` is a part of a dataset, whose other clips are not the same videos.
+    """
+    g = train.geometry
+    size, stride = latte.size or g.size, latte.stride or g.stride
+    if (size, stride) == (g.size, g.stride):
+        return train
+    square = geometry(g.frames, size, stride, g.sampling)
+    source, _ = load(train.dataset, square, store=False)  # each clip is decoded once, for its latents
+    if source.fingerprint != train.fingerprint or source.names != train.names:
+        raise VddError(
+            f"latte: clips of another size are made for whole datasets of the catalogue, not for {train.dataset}"
+        )
+    return source
 
 
 def load_pool(train: Clips, latte: Latte, seed: int = 0) -> Pool:
-    """The pool as clips like any other: classes, mean and std of `train`, one generated clip per video."""
-    trained = trained_latte(latte, train, pick_codec(latte.autoencoder, train, device=latte.device), seed)
-    folders = [_of_class(train, latte, trained, label, seed) for label in range(len(train.classes))]
+    """The pool as clips like any other: classes, geometry, mean and std of `train`, one generated clip per video."""
+    source, trained = _trained(train, latte, seed)
+    folders = [_of_class(source, latte, trained, label, seed) for label in range(len(train.classes))]
     entries = [
         Entry(path, label, f"{train.classes[label]}/{folder.name[:8]}_{path.stem}")
         for label, folder in enumerate(folders)
         for path in sorted(folder.glob("*.mp4"))
     ]
     g = train.geometry
-    # What is generated is a clip already: nothing is left out, scaled or cut.
-    geometry = Geometry(frames=g.frames, size=g.size, stride=1, resize=(g.size, g.size))
+    # What is generated is a clip already: no frame is left out, and nothing is cut.
+    whole = Geometry(frames=g.frames, size=g.size, stride=1, resize=(g.size, g.size))
     dataset = Dataset(f"{train.dataset} by Latte", folders[0].parent, train.classes, tuple(entries), ())
-    store = open_store(dataset, geometry)
-    clips = Clips(dataset, "train", geometry, store, store.rows["train"]).standardised_as(train)
+    store = open_store(dataset, whole)
+    clips = Clips(dataset, "train", whole, store, store.rows["train"]).standardised_as(train)
     clips.mirrors = train.mirrors
     seconds = sum(json.loads((folder / "made.json").read_text())["seconds"] for folder in folders)
     return Pool(clips, trained, trained.log.seconds, seconds)
@@ -92,4 +123,5 @@ def draw(
     shape = (train.geometry.frames, trained.codec.channels, side, side)
     labels = torch.full((len(numbers),), label, device=device)
     options = {"steps": latte.sample_steps, "guidance": latte.guidance, "sampler": latte.sampler}
+    options["prediction"] = latte.prediction
     return trained.codec.decode(sample(trained.model, labels, shape, streams, **options))

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vddlib.core.errors import VddError, first_mistake
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.latte.autoencoder import Codec, Kind
+from vddlib.distillers.latte.sampling import Prediction
 from vddlib.distillers.latte.transformer import LatteTransformer
 
 
@@ -25,6 +26,11 @@ class Latte(BaseModel):
     patch: int = Field(2, ge=1, description="latents per token along a side")
     autoencoder: Kind = Field("auto", description="of frames: sd, tiny, trained, pixels; auto: the first that is there")
     weights: str = Field("", description="published network to begin with, under $VDD_WEIGHTS; '': random weights")
+    prediction: Prediction = Field(
+        "epsilon", description="what the network tells: noise (as published), the clip, or the velocity"
+    )
+    size: int = Field(0, ge=0, description="side of generated frames, in pixels; 0: that of the clips")
+    stride: int = Field(0, ge=0, description="distance of their frames in the training videos; 0: that of the clips")
     draws: int = Field(8, ge=1, description="clips of each training video that are encoded beforehand")
     steps: int = Field(500_000, ge=1, description="optimiser steps")
     batch_size: int = Field(40, ge=1, description="clips per step, over all GPUs")

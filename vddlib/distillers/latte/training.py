@@ -25,7 +25,7 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers.latte.autoencoder import Codec
 from vddlib.distillers.latte.latents import Latents, training_latents
 from vddlib.distillers.latte.published import load_published
-from vddlib.distillers.latte.sampling import TIMES, sample, schedule
+from vddlib.distillers.latte.sampling import TIMES, sample, schedule, wanted
 from vddlib.distillers.latte.settings import Latte
 from vddlib.distillers.latte.transformer import LatteTransformer
 from vddlib.training.networks import conditions, seed_of
@@ -39,12 +39,13 @@ CODE = tuple(
 
 @dataclass
 class Log:
-    """Mean loss of every hundredth of the steps, seconds and peak memory, and how the samples on the way were drawn."""
+    """Mean loss of every hundredth of the steps, seconds, peak memory, steps after which samples were drawn, and processes."""
 
     loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     looks: list[int] = field(default_factory=list)
+    processes: int = 1
 
 
 @dataclass
@@ -72,7 +73,7 @@ def trained_latte(latte: Latte, train: Clips, codec: Codec, seed: int = 0) -> Tr
     accelerator = Accelerator(cpu=latte.device == "cpu")
     device = accelerator.device
     key = {"latte": latte.learning(), "codec": codec.about, "train": train.state(), "seed": seed}
-    key |= {"processes": accelerator.num_processes, **conditions(device, *CODE)}
+    key |= conditions(device, *CODE)  # not how many processes share a batch, which only rounds otherwise
     with accelerator.main_process_first():
         latents = training_latents(train, codec, latte.draws)
     run = Run(latte, train, codec, latents, seed, accelerator)
@@ -163,11 +164,12 @@ class Run:
         """One optimiser step; the loss of this process's share."""
         device = self.accelerator.device
         clean, labels, times, noise = (value.to(device) for value in self._batch(own, step))
-        noisy = schedule().add_noise(clean, noise, times)
+        prediction, noisy = self.latte.prediction, schedule().add_noise(clean, noise, times)
+        target = wanted(schedule(), prediction, clean, noise, times)
         half = self.latte.precision == "bfloat16" and device.type == "cuda"
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             guess = model(noisy, times, labels)
-        loss = F.mse_loss(guess.float(), noise)
+        loss = F.mse_loss(guess.float(), target)
         optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(model.parameters(), CLIPPED)
@@ -222,7 +224,8 @@ class Run:
         average.store(bare.parameters())
         average.copy_to(bare.parameters())
         bare.eval()
-        found = sample(bare, labels, self.latents.values.shape[2:], streams, steps=LOOK_STEPS, guidance=1.0)
+        options = {"steps": LOOK_STEPS, "prediction": self.latte.prediction}
+        found = sample(bare, labels, self.latents.values.shape[2:], streams, **options)
         average.restore(bare.parameters())
         bare.train()
         clips, path = self.codec.decode(found)[None], folder / "looks.npy"
@@ -240,7 +243,7 @@ class Run:
 
     def _restore(self, path: Path, model: LatteTransformer, optimizer: Any, average: Any) -> tuple[Log, int]:
         if not path.is_file():
-            return Log(), 0
+            return Log(processes=self.accelerator.num_processes), 0
         state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
