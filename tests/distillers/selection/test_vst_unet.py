@@ -16,15 +16,16 @@ from vddlib.core.errors import VddError
 from vddlib.distillers import VSTUNet
 from vddlib.distillers.selection import vst_training, vst_unet
 from vddlib.distillers.selection.vst_losses import (
+    Ruler,
     distance_to_chosen,
     diversity_loss,
-    drawn,
-    expected_loss,
-    log_probability,
+    expected_distance,
+    expected_diversity,
+    inclusion,
     representativeness_loss,
 )
 from vddlib.distillers.selection.vst_network import Outcome, VideoUNet
-from vddlib.distillers.selection.vst_training import Goal, Weights, losses, train_unet
+from vddlib.distillers.selection.vst_training import Goal, Weights, class_loss, compared, train_unet
 
 
 class Squares:
@@ -38,7 +39,7 @@ class Squares:
         return F.avg_pool2d(x, 8).unflatten(0, frames.shape[:2])
 
 
-SMALL = {"codec": Squares(), "epochs": 2, "width": 4, "depth": 1, "features": 6, "draws": 2}
+SMALL = {"codec": Squares(), "epochs": 2, "width": 4, "depth": 1, "features": 6}
 
 
 def points(seed, n=7, d=4):
@@ -95,56 +96,69 @@ def test_eq_2_as_printed_prefers_the_worst_choice():
     assert distance_to_chosen(x, best["printed"]).item() == max(distances)
 
 
-# --- the gradient of a choice ---------------------------------------------------------------------------------------------
+# --- the expectation over choices -----------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 10_000), st.integers(1, 3))
+@given(st.integers(0, 10_000), st.integers(1, 6))
 @settings(max_examples=20)
-def test_probabilities_of_all_choices_sum_to_one(seed, count):
-    logs = points(seed, 4, 1)[:, 0].double().log_softmax(0)
-    total = 0.0
-    for order in itertools.permutations(range(4), count):
-        value, left = 1.0, logs.exp().sum().item()
-        for video in order:  # by hand: of what is left
-            value *= logs[video].exp().item() / left
-            left -= logs[video].exp().item()
-        assert log_probability(logs, torch.tensor(order)).exp().item() == pytest.approx(value)
-        total += value
-    assert total == pytest.approx(1)
+def test_probabilities_sum_to_the_count_and_keep_the_order(seed, count):
+    scores = (5 * points(seed, 6, 1)[:, 0]).requires_grad_()
+    p = inclusion(scores, count)
+    assert p.sum().item() == pytest.approx(count, abs=1e-3) and p.min() >= 0 and p.max() <= 1
+    if count < 6:
+        assert p.argsort().tolist() == scores.argsort().tolist()
+        # Moving all scores changes nothing; the gradient is that of differences.
+        torch.testing.assert_close(inclusion(scores + 3, count), p, rtol=1e-3, atol=1e-5)
+        weights = torch.arange(6.0)
+        (gradient,) = torch.autograd.grad((weights * p).sum(), scores)
+        with torch.no_grad():
+            for i in range(6):
+                step = 0.01 * torch.eye(6)[i]
+                change = (weights * (inclusion(scores + step, count) - inclusion(scores - step, count))).sum() / 0.02
+                assert change.item() == pytest.approx(gradient[i].item(), abs=0.02)
 
 
-def test_draws_follow_the_probabilities():
-    logs = torch.tensor([0.5, 0.3, 0.2]).log()
-    counts, stream = dict.fromkeys(itertools.permutations(range(3), 2), 0), seeding.generator(5)
-    for _ in range(3000):
-        counts[tuple(drawn(logs, 2, stream).tolist())] += 1
-    for order, count in counts.items():
-        expected = log_probability(logs, torch.tensor(order)).exp().item()
-        assert count / 3000 == pytest.approx(expected, abs=0.03)
+@given(st.integers(0, 10_000))
+@settings(max_examples=20)
+def test_expectations_are_sums_over_all_choices(seed):
+    """Against all 2^5 sets of kept videos, each with its probability; an empty one counts the farthest distance."""
+    x, p = points(seed, 5), torch.rand(5, generator=seeding.generator(seed))
+    distances = torch.cdist(x, x)
+    diversity = distance = 0.0
+    for kept in itertools.product([False, True], repeat=5):
+        weight = math.prod(p[i].item() if one else 1 - p[i].item() for i, one in enumerate(kept))
+        chosen = torch.tensor([i for i, one in enumerate(kept) if one], dtype=torch.int64)
+        pairs = len(chosen) * (len(chosen) - 1)
+        diversity += weight * diversity_loss(x, chosen).item() * pairs / (3 * 2)
+        near = distances[:, chosen].amin(1) if len(chosen) else distances.amax(1)
+        distance += weight * near.mean().item()
+    ruler = Ruler.of(x)
+    assert expected_diversity(ruler, p, 3).item() == pytest.approx(diversity, abs=1e-5)
+    assert expected_distance(ruler, p).item() == pytest.approx(distance, abs=1e-5)
+    assert expected_diversity(ruler, p, 1).item() == 0
 
 
-def test_the_gradient_is_that_of_the_expected_loss():
-    """Against the sum over all choices, weighted by their probabilities; part of the loss has a gradient of its own."""
-    scores = torch.tensor([0.3, -0.2, 0.1, 0.5], dtype=torch.float64, requires_grad=True)
-    cost = torch.tensor([1.0, 3.0, -2.0, 0.5], dtype=torch.float64)
-    scale = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
-
-    def loss(chosen):
-        return scale * cost[chosen].sum() + (cost[chosen].prod() if len(chosen) > 1 else 0)
-
-    logs = scores.log_softmax(0)
-    choices = [torch.tensor(order) for order in itertools.permutations(range(4), 2)]
-    exact = sum(log_probability(logs, one).exp() * loss(one) for one in choices)
-    expected = torch.autograd.grad(exact, (scores, scale))
-    stream, draws = seeding.generator(0), 4000
-    logs = scores.log_softmax(0)
-    taken = [drawn(logs, 2, stream) for _ in range(draws)]
-    estimate = expected_loss(
-        torch.stack([loss(one) for one in taken]), torch.stack([log_probability(logs, one) for one in taken])
+@given(st.integers(0, 10_000), st.integers(1, 6))
+def test_of_probabilities_0_and_1_they_are_the_papers_equations(seed, count):
+    x, chosen = points(seed), torch.randperm(7, generator=seeding.generator(seed))[:count]
+    p = torch.zeros(7).index_fill(0, chosen, 1.0)
+    torch.testing.assert_close(
+        expected_diversity(Ruler.of(x), p, count), diversity_loss(x, chosen), atol=1e-5, rtol=1e-4
     )
-    found = torch.autograd.grad(estimate, (scores, scale))
-    for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0.1, atol=0.15)
+    torch.testing.assert_close(expected_distance(Ruler.of(x), p), distance_to_chosen(x, chosen), atol=1e-5, rtol=1e-4)
+
+
+def test_minimising_the_expectation_finds_a_good_choice():
+    """Of free scores, against all sets of three of nine."""
+    x = points(6, 9)
+    ruler, scores = Ruler.of(x), (0.01 * points(7, 9, 1)[:, 0]).requires_grad_()
+    steps = torch.optim.Adam([scores], 0.1)
+    for _ in range(150):
+        steps.zero_grad()
+        expected_distance(ruler, inclusion(scores, 3)).backward()
+        steps.step()
+    every = sorted(distance_to_chosen(x, torch.tensor(one)).item() for one in itertools.combinations(range(9), 3))
+    assert distance_to_chosen(x, scores.topk(3).indices).item() <= every[len(every) // 10]
 
 
 # --- the network ----------------------------------------------------------------------------------------------------------
@@ -162,8 +176,7 @@ def test_permuting_videos_permutes_what_comes_out(seed, videos, frames, side):
     for one, other in zip(made, permuted, strict=True):
         torch.testing.assert_close(one[order], other, rtol=1e-4, atol=1e-5)
     shapes = [tuple(one.shape) for one in made]
-    assert shapes == [(videos, 5), (videos,), (videos,), (videos, 4)]
-    assert made.probabilities.sum().item() == pytest.approx(1, abs=1e-5)
+    assert shapes == [(videos, 5), (videos,), (videos, 4)]
 
 
 def test_the_network_sees_all_four_dimensions():
@@ -181,20 +194,26 @@ def test_the_network_sees_all_four_dimensions():
 # --- training -------------------------------------------------------------------------------------------------------------
 
 
-def outcome(n=5, d=4, classes=3):
-    scores = points(8, n, 1)[:, 0]
-    return Outcome(points(9, n, d), scores.softmax(0), scores.log_softmax(0), points(10, n, classes))
+@pytest.mark.parametrize("form", ["meant", "printed"])
+def test_eq_3_is_the_weighted_sum(form):
+    made = Outcome(points(9, 5, 4), points(8, 5, 1)[:, 0], points(10, 5, 3))
+    latents = points(3, 5, 24).view(5, 2, 3, 2, 2)
+    x = latents.reshape(5, 24) / latents.reshape(5, 24).norm(dim=1, keepdim=True)
+    torch.testing.assert_close(compared(latents), x)
+    ruler, p = Ruler.of(x), inclusion(made.scores, 2)
+    ce = -(p * made.class_logits.log_softmax(1)[:, 2]).sum() / 2
+    near = torch.exp(-expected_distance(ruler, p))
+    expected = ce + 0.1 * expected_diversity(ruler, p, 2) + 0.7 * (near if form == "printed" else 1 - near)
+    torch.testing.assert_close(class_loss(made, ruler, 2, Goal(2, Weights(0.1, 0.7), form)), expected)
 
 
-def test_eq_3_is_the_weighted_sum_on_the_chosen():
-    made, chosen = outcome(), torch.tensor([4, 1])
-    goal = Goal(2, Weights(0.1, 1.0), "meant", 2)
-    total, parts = losses(made, 2, chosen, goal)
-    ce = -made.class_logits.log_softmax(1)[chosen, 2].mean()
-    x = made.features / made.features.norm(dim=1, keepdim=True)
-    expected = ce + 0.1 * diversity_loss(x, chosen) + representativeness_loss(x, chosen)
-    torch.testing.assert_close(total, expected)
-    assert set(parts) == {"ce", "diversity", "representativeness"}
+def test_l_ce_is_no_reward():
+    """With L_ce alone, scores get no gradient."""
+    scores = points(8, 5, 1)[:, 0].requires_grad_()
+    logits = points(10, 5, 3).requires_grad_()
+    made = Outcome(points(9, 5, 4), scores, logits)
+    class_loss(made, Ruler.of(points(1, 5)), 1, Goal(2, Weights(0.0, 0.0), "meant")).backward()
+    assert logits.grad.abs().max() > 0 and (scores.grad is None or scores.grad.abs().max() == 0)
 
 
 @pytest.mark.parametrize(
@@ -221,18 +240,18 @@ def test_training_finds_what_the_loss_asks_for(tmp_path, form, side):
     latents[6:, :, 1] -= 2
     with seeding.forked(3):
         model = VideoUNet(3, 2, width=4, depth=1, features=8)
-    goal = Goal(1, Weights(0.0, 1.0), form, 8)
-    options = {"epochs": 80, "lr": 1e-2, "seed": 0, "folder": tmp_path, "what": "test"}
+    goal = Goal(1, Weights(0.0, 1.0), form)
+    options = {"epochs": 80, "lr": 1e-2, "folder": tmp_path, "what": "test"}
     log = train_unet(model, [latents, -latents], goal, **options)
     with torch.no_grad():
-        chosen = int(model(latents).probabilities.argmax())
+        chosen = int(model(latents).scores.argmax())
     assert (chosen < 6) == (side == "near")
     assert len(log.values["distance"]) == 80 and log.values["ce"][-1] < log.values["ce"][0]
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     latents = [torch.randn(4, 2, 3, 4, 4, generator=torch.Generator().manual_seed(k)) for k in range(2)]
-    goal = Goal(2, Weights(0.1, 1.0), "meant", 2)
+    goal = Goal(2, Weights(0.1, 1.0), "meant")
 
     def model():
         with seeding.forked(1):
@@ -240,7 +259,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path, monkeypatch)
 
     def train(one, folder, epochs=4):
         folder.mkdir(exist_ok=True)
-        return train_unet(one, latents, goal, epochs=epochs, lr=1e-2, seed=0, folder=folder, what="test")
+        return train_unet(one, latents, goal, epochs=epochs, lr=1e-2, folder=folder, what="test")
 
     whole = model()
     log = train(whole, tmp_path / "whole")
@@ -265,7 +284,7 @@ def test_a_training_that_diverges_is_named(tmp_path):
     latents = [torch.full((3, 2, 3, 4, 4), torch.nan)]
     with pytest.raises(VddError, match=r"test: diverged in epoch 1; lower its learning rate, now 0\.01"):
         train_unet(
-            VideoUNet(3, 1, width=4, depth=1), latents, Goal(1, Weights(0, 0), "meant", 2), epochs=2, lr=1e-2, seed=0,
+            VideoUNet(3, 1, width=4, depth=1), latents, Goal(1, Weights(0, 0), "meant"), epochs=2, lr=1e-2,
             folder=tmp_path, what="test",
         )  # fmt: skip
 
@@ -281,7 +300,7 @@ def test_it_keeps_the_most_probable_or_as_printed_the_least(tiny):
     lowest = VSTUNet(**SMALL, order="lowest").distill(train, 2)
     for label in range(3):
         members = train.of_class(label).tolist()
-        assert found.probabilities[members].sum().item() == pytest.approx(1, abs=1e-5)
+        assert found.probabilities[members].sum().item() == pytest.approx(2, abs=1e-3)
         ranked = sorted(members, key=lambda i: -found.probabilities[i])
         assert highest.card["videos"][2 * label : 2 * label + 2] == [train.names[i] for i in ranked[:2]]
         assert lowest.card["videos"][2 * label : 2 * label + 2] == [train.names[i] for i in ranked[::-1][:2]]
@@ -328,9 +347,7 @@ def test_pools_that_do_not_fit_are_refused(tiny, pool):
         VSTUNet(**SMALL).distill(train, 1, candidates=pool.only(["Green", "Red", "Blue"]))
 
 
-@pytest.mark.parametrize(
-    "field, value", [("losses", "div"), ("draws", 1), ("order", "best"), ("lambda_d", -1), ("lr", 0)]
-)
+@pytest.mark.parametrize("field, value", [("losses", "div"), ("order", "best"), ("lambda_d", -1), ("lr", 0)])
 def test_bad_input(field, value):
     with pytest.raises(VddError, match=f"vst_unet: {field}"):
         distillers.build("vst_unet", **{field: value})

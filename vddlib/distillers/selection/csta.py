@@ -13,7 +13,8 @@ class CSTA(EmbeddingSelector):
 
     With embeddings standardised over the class, Z ``[n, D]``, video i attends to every other one by
     :math:`A_{ij} = \mathrm{softmax}_{j \neq i}(z_i \cdot z_j / \sqrt{D})`, and the score of j is the mean of
-    :math:`A_{ij}` over i. To itself a video would attend nearly always, so that is left out.
+    :math:`A_{ij}` over i. To itself a video would attend nearly always, so that is left out. Dot products favour long vectors:
+    what is far from the class's mean, on a side where others are, too, is attended to most.
 
     The paper gives the embeddings to the CSTA network trained for summaries (TVSum, SumMe), whose weights cannot be had
     here; this is its attention without what it learned. From the scores a knapsack is filled: every clip weighs the same and

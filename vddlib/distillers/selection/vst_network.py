@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 
 class Outcome(NamedTuple):
-    """Of N videos: features ``[N, D]``, probabilities of being chosen ``[N]`` and their logarithms, class logits ``[N, C]``."""
+    """Of N videos: features ``[N, D]``, scores ``[N]`` that rank them, and class logits ``[N, C]``."""
 
     features: Tensor
-    probabilities: Tensor
-    log_probabilities: Tensor
+    scores: Tensor
     class_logits: Tensor
 
 
@@ -32,7 +31,9 @@ class VideoUNet(nn.Module):
         self.down = nn.ModuleList(Block(a, b) for a, b in zip([channels, *widths], widths, strict=False))
         self.up = nn.ModuleList(Block(a + b, a) for a, b in pairwise(widths))
         self.embed = nn.Sequential(nn.Linear(width + widths[-1], features), nn.SiLU())
-        self.choose, self.classify = nn.Linear(features, 1), nn.Linear(features, classes)
+        self.classify = nn.Linear(features, classes)
+        # A hidden layer of its own: until classes are told apart, L_ce moves all that comes before by far the most.
+        self.choose = nn.Sequential(nn.Linear(features, 2 * features), nn.SiLU(), nn.Linear(2 * features, 1))
 
     def forward(self, latents: Tensor) -> Outcome:
         """What it makes of ``latents [N, T, C, h, w]``, all videos of one class."""
@@ -44,8 +45,9 @@ class VideoUNet(nn.Module):
         for block, across in zip(reversed(self.up), reversed(levels[:-1]), strict=True):
             x = block(torch.cat([across, F.interpolate(x, across.shape[2:])], 1))
         f = self.embed(torch.cat([x.mean((2, 3, 4)), deepest], 1))
-        scores = self.choose(f).squeeze(1)
-        return Outcome(f, scores.softmax(0), scores.log_softmax(0), self.classify(f))
+        # Chosen is by what tells a video from the others: the class, which all of them show, fills most of f.
+        spread = (f - f.mean(0)) / (f.std(0, correction=0) + 1e-5)
+        return Outcome(f, self.choose(spread).squeeze(1), self.classify(f))
 
 
 class Block(nn.Module):

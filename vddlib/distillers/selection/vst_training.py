@@ -10,17 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vddlib.core import files, seeding
+from vddlib.core import files
 from vddlib.core.errors import VddError
 from vddlib.core.measure import forget_peak, peak_memory_mb
 from vddlib.core.progress import with_progress
 from vddlib.distillers.selection.vst_losses import (
     Form,
+    Ruler,
     distance_to_chosen,
     diversity_loss,
-    drawn,
-    expected_loss,
-    log_probability,
+    expected_distance,
+    expected_diversity,
+    inclusion,
+    of_distance,
     representativeness_loss,
 )
 from vddlib.distillers.selection.vst_network import Outcome, VideoUNet
@@ -36,12 +38,11 @@ class Weights(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What is minimised: `count` videos a class, the weights, the form of eq. 2, and draws per class and epoch."""
+    """What is minimised: of `count` kept videos a class, eq. 3 with these weights and this form of eq. 2."""
 
     count: int
     weights: Weights
     form: Form
-    draws: int
 
 
 @dataclass
@@ -54,56 +55,51 @@ class Log:
     peak_memory_mb: float = 0.0
 
 
-def losses(made: Outcome, label: int, chosen: Tensor, goal: Goal) -> tuple[Tensor, dict[str, Tensor]]:
-    """Eq. 3 for one choice of a class's videos ``int64 [count]``, and its parts.
+def class_loss(made: Outcome, ruler: Ruler, label: int, goal: Goal) -> Tensor:
+    """Eq. 3 of one class where each video is kept with its probability: L_ce + lambda_d L_div + lambda_r L_rep.
 
-    L_ce is the mean cross-entropy of the class over the chosen videos. Distances are between features of unit length: of
-    others, exp(-distance) is nothing but rounding. They are held fixed: a network that could move them would make any choice
-    representative by mapping all videos to one point.
+    L_ce is the mean cross-entropy of the class over the kept videos. It shapes features; the probabilities are fixed in it, or
+    easily classified videos would be kept: only the other two are rewards of a choice ("two reward-based losses").
     """
-    x = F.normalize(made.features.detach(), dim=1)
-    classes = torch.full_like(chosen, label)
-    parts = {
-        "ce": F.cross_entropy(made.class_logits[chosen], classes),
-        "diversity": diversity_loss(x, chosen),
-        "representativeness": representativeness_loss(x, chosen, goal.form),
-    }
-    apart, near = goal.weights
-    return parts["ce"] + apart * parts["diversity"] + near * parts["representativeness"], parts
-
-
-def class_loss(made: Outcome, label: int, goal: Goal, generator: torch.Generator) -> Tensor:
-    """The expected loss of one class over choices that are drawn by the probabilities, as `expected_loss` estimates it."""
-    draws = [drawn(made.log_probabilities, goal.count, generator) for _ in range(goal.draws)]
-    values = torch.stack([losses(made, label, chosen, goal)[0] for chosen in draws])
-    return expected_loss(values, torch.stack([log_probability(made.log_probabilities, one) for one in draws]))
+    p = inclusion(made.scores, goal.count)
+    each = F.cross_entropy(made.class_logits, torch.full_like(ruler.order[0], label), reduction="none")
+    near = of_distance(expected_distance(ruler, p), goal.form)
+    ce = (p.detach() * each).sum() / goal.count
+    lambda_d, lambda_r = goal.weights
+    return ce + lambda_d * expected_diversity(ruler, p, goal.count) + lambda_r * near
 
 
 @torch.no_grad()
-def looked(made: Outcome, label: int, goal: Goal) -> dict[str, float]:
-    """What `Log` keeps of one class: of the videos of highest probability."""
-    best = made.probabilities.topk(goal.count).indices
-    _, parts = losses(made, label, best, goal._replace(form="meant"))
-    x = F.normalize(made.features, dim=1)
-    parts |= {"distance": distance_to_chosen(x, best), "highest": made.probabilities.max()}
-    return {name: value.item() for name, value in parts.items()}
+def looked(made: Outcome, x: Tensor, label: int, count: int) -> dict[str, float]:
+    """What `Log` keeps of one class with ``x [N, D]``: of the `count` videos of highest probability."""
+    best = made.scores.topk(count).indices
+    values = {
+        "ce": F.cross_entropy(made.class_logits[best], torch.full_like(best, label)),
+        "diversity": diversity_loss(x, best),
+        "representativeness": representativeness_loss(x, best),
+        "distance": distance_to_chosen(x, best),
+        "highest": inclusion(made.scores, count).max(),
+    }
+    return {name: value.item() for name, value in values.items()}
+
+
+def compared(latents: Tensor) -> Tensor:
+    """The videos of eqs. 1 and 2: latents ``[N, T, C, h, w]`` as vectors ``[N, D]`` of unit length.
+
+    Not the network's features: these it could move, and so make any choice representative (L_ce alone already maps the videos
+    of a class to nearly one point). Of unit length, since exp(-distance) of longer vectors is nothing but rounding.
+    """
+    return F.normalize(latents.flatten(1), dim=1)
 
 
 def train_unet(
-    model: VideoUNet,
-    classes: Sequence[Tensor],
-    goal: Goal,
-    *,
-    epochs: int,
-    lr: float,
-    seed: int,
-    folder: Path,
-    what: str,
+    model: VideoUNet, classes: Sequence[Tensor], goal: Goal, *, epochs: int, lr: float, folder: Path, what: str
 ) -> Log:
     """Train `model` in place on ``classes``, the latents ``[N_c, T, C, h, w]`` of each class, and log it.
 
     Every class is a batch by itself, as in algorithm 1; Adam takes one step per epoch, by the mean over classes, since after
-    steps by a single class the network would name the class it saw last. In `folder` an interrupted run finds where it was.
+    steps by a single class the network would name the class it saw last. Nothing is drawn. In `folder` an interrupted run
+    finds where it was.
     """
     device = next(model.parameters()).device
     optimizer, log, begin = torch.optim.Adam(model.parameters(), lr), Log(), 0
@@ -116,16 +112,15 @@ def train_unet(
     forget_peak(device)
     started = saved = time.monotonic()
     earlier = log.seconds
+    compare = [compared(latents).to(device) for latents in classes]
+    rulers = [Ruler.of(x) for x in compare]
     for epoch in with_progress(range(begin, epochs), what):
         optimizer.zero_grad()
         notes = []
         for label, latents in enumerate(classes):
             made = model(latents.to(device))
-            draw = seeding.generator(
-                "vst_unet", seed, epoch, label
-            )  # a stream for each, so that a resumed run draws the same
-            (class_loss(made, label, goal, draw) / len(classes)).backward()
-            notes.append(looked(made, label, goal))
+            (class_loss(made, rulers[label], label, goal) / len(classes)).backward()
+            notes.append(looked(made, compare[label], label, goal.count))
         optimizer.step()
         for name in notes[0]:
             log.values.setdefault(name, []).append(sum(note[name] for note in notes) / len(notes))

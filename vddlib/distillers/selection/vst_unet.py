@@ -15,6 +15,7 @@ from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.selection.selector import Selection, Selector
+from vddlib.distillers.selection.vst_losses import inclusion
 from vddlib.distillers.selection.vst_network import VideoUNet
 from vddlib.distillers.selection.vst_training import Goal, Log, Weights, train_unet
 from vddlib.training.fit import pick_device
@@ -36,7 +37,8 @@ class Encoder(Protocol):
 
 
 class Learned(NamedTuple):
-    """The probability of each video of the pool ``float32 [N]`` (they sum to 1 within a class), and the training's log."""
+    """The probability of each video of the pool to be kept, ``float32 [N]`` (within a class they sum to the IPC), and the
+    training's log."""
 
     probabilities: Tensor
     log: Log
@@ -47,10 +49,13 @@ class VSTUNet(Selector):
 
     The text leaves three things open; what is done here:
 
-    - L_ce, "the class-dependent objective": features also name the class, and L_ce is its cross-entropy on chosen videos.
-    - The gradient: choosing the most probable videos has none. Choices are drawn in proportion to the probabilities, and
-      the expected loss of a draw is minimised by REINFORCE, as in the parent of both rewards (Zhou et al., AAAI 2018).
-    - Videos in eqs. 1 and 2 are features of unit length, held fixed within a step (vst_training.py says why).
+    - L_ce, "the class-dependent objective": features also name the class, and L_ce is its cross-entropy on chosen videos. It
+      shapes features, and is no reward of a choice: with L_ce alone (table 6) the probabilities stay as they begin.
+    - The gradient: choosing the most probable videos has none. What is minimised is the expectation of L_div and of the
+      distance in L_rep where each video is kept with its probability, `ipc` in all; it is exact, so nothing is drawn
+      (vst_losses.py). Once probabilities are 0 and 1, these are eqs. 1 and 2. (Zhou et al., AAAI 2018, the parent of both
+      rewards, draw and use REINFORCE, whose noise here exceeds what telling two videos apart is worth.)
+    - The videos that eqs. 1 and 2 compare: latents of unit length, not features (vst_training.py says why).
 
     And two things do the opposite of what the text says as they are printed: eq. 2 (vst_losses.py), and line 13 of
     algorithm 1, whose ascending sort keeps the *least* probable videos. Both have a field.
@@ -72,12 +77,11 @@ class VSTUNet(Selector):
     order: Literal["highest", "lowest"] = Field(
         "highest", description="which probabilities are kept: as the text says, or as algorithm 1 is printed"
     )
-    epochs: int = Field(100, ge=1, description="passes over the pool (unstated)")
-    lr: float = Field(1e-3, gt=0, description="Adam's learning rate (unstated)")
+    epochs: int = Field(300, ge=1, description="passes over the pool (unstated); the first dozens go into L_ce")
+    lr: float = Field(3e-3, gt=0, description="Adam's learning rate (unstated)")
     width: int = Field(16, ge=1, description="channels of the first level, doubled at each further one (unstated)")
     depth: int = Field(2, ge=1, description="levels below the first (unstated)")
     features: int = Field(32, ge=1, description="D, numbers in a video's feature vector (unstated)")
-    draws: int = Field(8, ge=2, description="choices drawn per class and epoch")
     device: str = Field("auto", exclude=True)
 
     def select(self, train: Clips, pool: Clips, ipc: int, seed: int) -> Selection:
@@ -131,14 +135,14 @@ class VSTUNet(Selector):
         with seeding.forked("vst_unet", seed, device=device):
             sizes = {"width": self.width, "depth": self.depth, "features": self.features}
             model = VideoUNet(classes[0].shape[2], len(classes), **sizes).to(device)
-        goal = Goal(ipc, self.weights(ipc), self.representativeness, self.draws)
-        options = {"epochs": self.epochs, "lr": self.lr, "seed": seed, "folder": folder}
+        goal = Goal(ipc, self.weights(ipc), self.representativeness)
+        options = {"epochs": self.epochs, "lr": self.lr, "folder": folder}
         log = train_unet(model, classes, goal, **options, what=f"vst_unet on {pool.dataset}, IPC {ipc}, seed {seed}")
         log.seconds += encoding
         probabilities = torch.zeros(len(pool))
         with torch.no_grad():
             for of_class, latents in zip(members, classes, strict=True):
-                probabilities[of_class] = model(latents.to(device)).probabilities.float().cpu()
+                probabilities[of_class] = inclusion(model(latents.to(device)).scores, ipc).float().cpu()
         if not probabilities.isfinite().all():
             raise VddError(f"vst_unet: its network diverged (seed {seed}); lower its learning rate, now {self.lr:g}")
         files.write_tensors(folder / "probabilities.safetensors", {"probabilities": probabilities})
