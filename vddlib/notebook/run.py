@@ -246,6 +246,8 @@ def _kernel_env(job: Job, params_sha256: str, threads: int) -> dict[str, str]:
     env |= dict.fromkeys(THREADS, str(threads))
     env |= {"VDD_RUN": str(job.scratch), "VDD_SCALE": job.scale, "VDD_PARAMS_SHA256": params_sha256}
     env |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else every kernel warns about frozen modules
+    # tqdm, which diffusers brings, asks for widgets that would show nothing in an executed notebook.
+    env |= {"PYTHONWARNINGS": ",".join(filter(None, [env.get("PYTHONWARNINGS"), "ignore:IProgress not found"]))}
     quiet = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false", "PYTHONHASHSEED": "0"}
     return quiet | env
 

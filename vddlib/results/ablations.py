@@ -35,11 +35,17 @@ EXPERIMENTS = {  # by the variant that its records carry
     "lengths": Experiment("synthetic frames (figure 3)", "idtd", None),
     "diversity": Experiment("IDTD's diversity loss, and eq. 1 as printed", "idtd", None),
     "selection losses, real pool": Experiment("VST-UNet's losses, choosing from real clips", "diffusion", 6),
-    "selection printed, real pool": Experiment("eq. 2 and algorithm 1 as printed, choosing from real clips", "diffusion", None),
+    "selection printed, real pool": Experiment(
+        "eq. 2 and algorithm 1 as printed, choosing from real clips", "diffusion", None
+    ),
     "selection embedders, real pool": Experiment("what embeds for TAC-DT, choosing from real clips", "diffusion", None),
     "selection losses, generated pool": Experiment("VST-UNet's losses, choosing from generated clips", "diffusion", 6),
-    "selection printed, generated pool": Experiment("eq. 2 and algorithm 1 as printed, choosing from generated clips", "diffusion", None),
-    "selection embedders, generated pool": Experiment("what embeds for TAC-DT, choosing from generated clips", "diffusion", None),
+    "selection printed, generated pool": Experiment(
+        "eq. 2 and algorithm 1 as printed, choosing from generated clips", "diffusion", None
+    ),
+    "selection embedders, generated pool": Experiment(
+        "what embeds for TAC-DT, choosing from generated clips", "diffusion", None
+    ),
     "compare": Experiment("OptDistill with one thing changed", "optdistill", None),
     "hard labels": Experiment("sets with soft labels, under hard ones", "optdistill", None),
     "from files": Experiment(
