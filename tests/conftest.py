@@ -95,6 +95,14 @@ def real_folder(*names: str) -> Path:
     pytest.skip(f"real videos are not here ({'/'.join(names)}; set VDD_TEST_DATA or put them in ../shared/data)")
 
 
+def weights_with(name: str) -> Path:
+    """The folder of networks of others that holds the file `name`; skips where there is none."""
+    for base in (os.environ.get("VDD_WEIGHTS"), SHARED / "weights"):
+        if base and (Path(base) / name).is_file():
+            return Path(base)
+    pytest.skip(f"{name} is not here (set VDD_WEIGHTS or put it into ../shared/weights)")
+
+
 @pytest.fixture
 def real_data(monkeypatch) -> Path:
     """VDD_DATA pointing at real UCF101 videos; skips where there are none."""

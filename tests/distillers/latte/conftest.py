@@ -1,11 +1,10 @@
 """A generator that trains in a second."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED
+from tests.conftest import weights_with
 from vddlib.distillers.latte import Latte
 
 TINY = {
@@ -27,8 +26,6 @@ def tiny_latte():
 @pytest.fixture
 def real_weights(monkeypatch) -> Path:
     """$VDD_WEIGHTS with TAESD's kind of autoencoder in it; skips where it is not here."""
-    for base in (os.environ.get("VDD_WEIGHTS"), SHARED / "weights"):
-        if base and (Path(base) / "taef2_encoder.pth").is_file():
-            monkeypatch.setenv("VDD_WEIGHTS", str(base))
-            return Path(base)
-    pytest.skip("no taef2_encoder.pth here (set VDD_WEIGHTS or put it into ../shared/weights)")
+    folder = weights_with("taef2_encoder.pth")
+    monkeypatch.setenv("VDD_WEIGHTS", str(folder))
+    return folder

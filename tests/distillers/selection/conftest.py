@@ -1,11 +1,10 @@
 """What the tests of selectors share: a pool, small networks, and the real MoViNet where its file is here."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED, write_ucf
+from tests.conftest import weights_with, write_ucf
 from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import geometry
 from vddlib.distillers.selection.movinet import WEIGHTS
@@ -23,9 +22,7 @@ def pool(tiny_root, tmp_path):
 @pytest.fixture
 def movinet_weights(monkeypatch) -> Path:
     """$VDD_WEIGHTS with MoViNet-A0 in it; skips where it is not here."""
-    for base in (os.environ.get("VDD_WEIGHTS"), SHARED / "weights"):
-        if base and (Path(base) / WEIGHTS).is_file():
-            pytest.importorskip("ai_edge_litert")
-            monkeypatch.setenv("VDD_WEIGHTS", str(base))
-            return Path(base)
-    pytest.skip(f"{WEIGHTS} is not here (set VDD_WEIGHTS to its folder)")
+    folder = weights_with(WEIGHTS)
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.setenv("VDD_WEIGHTS", str(folder))
+    return folder

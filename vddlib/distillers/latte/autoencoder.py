@@ -1,7 +1,6 @@
 """Autoencoders of frames: into the latents that Latte generates and VST-UNet reads, and back."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from vddlib.core import cache, files, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
+from vddlib.core.weights import weights_folder
 from vddlib.datasets.clips import Clips
 from vddlib.training.fit import pick_device
 from vddlib.training.networks import conditions
@@ -135,19 +135,14 @@ def pick_codec(kind: Kind, train: Clips, *, device: str = "auto") -> Codec:
     return (_trained(train, where) if kind == "trained" else Averages()).standardised(train)
 
 
-def _weights() -> Path | None:
-    value = os.environ.get("VDD_WEIGHTS")
-    return Path(value).expanduser() if value else None
-
-
 def _sd_folder() -> Path | None:
-    root = _weights()
+    root = weights_folder()
     folder = root / SD_FOLDER if root else None
     return folder if folder and (folder / "config.json").is_file() else None
 
 
 def _tiny_files() -> list[Path] | None:
-    root = _weights()
+    root = weights_folder()
     paths = [root / name for name in TINY] if root else []
     return paths if paths and all(path.is_file() for path in paths) else None
 

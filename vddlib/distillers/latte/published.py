@@ -1,7 +1,6 @@
 """Weights as Latte's authors publish them (``ucf101.pt`` and others of that kind), into our network."""
 
 import argparse
-import os
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vddlib.core.errors import VddError
+from vddlib.core.weights import in_weights
 from vddlib.distillers.latte.transformer import LatteTransformer
 
 # Their names, as a pattern, and ours.
@@ -37,7 +37,7 @@ def load_published(model: LatteTransformer, name: str) -> None:
 
     Raises VddError where the file is missing, or is not such a network of this size.
     """
-    path = Path(os.environ.get("VDD_WEIGHTS") or ".").expanduser() / name
+    path = in_weights(name)
     if not path.is_file():
         raise VddError(f"{path}: there are no such weights of Latte; put them into $VDD_WEIGHTS, or set weights: ''")
     theirs = {_ours(key): value for key, value in _state(path).items()}

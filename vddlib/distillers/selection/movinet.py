@@ -1,6 +1,5 @@
 """MoViNet-A0 (Kondratyuk et al., CVPR 2021): a classifier of Kinetics-600 that streams, frame after frame, on a CPU."""
 
-import os
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from vddlib.core import cache
 from vddlib.core.errors import VddError, first_line
 from vddlib.core.files import file_sha256
+from vddlib.core.weights import in_weights
 from vddlib.datasets.geometry import evenly
 
 WEIGHTS = "movinet_a0_stream_int8_k600.tflite"
@@ -61,7 +61,7 @@ class MoViNet:
 
 
 def _found(weights: str) -> Path:
-    places = [Path(weights).expanduser(), Path(os.environ.get("VDD_WEIGHTS") or ".").expanduser() / weights]
+    places = [Path(weights).expanduser(), in_weights(weights)]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise VddError(f"there is no {weights} here or in $VDD_WEIGHTS; {SOURCE}")

@@ -1,7 +1,6 @@
 """VideoMAE and VideoMAE V2 (Wang et al., CVPR 2023), through transformers: what the diffusion paper embeds videos with."""
 
 import json
-import os
 import re
 from functools import lru_cache
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from vddlib.core import cache
 from vddlib.core.errors import VddError, first_line
 from vddlib.core.files import digest, file_sha256
+from vddlib.core.weights import in_weights
 from vddlib.datasets.geometry import evenly
 from vddlib.distillers.selection.movinet import INSTALL
 
@@ -72,7 +72,7 @@ class VideoMAE:
 
 def _folder(weights: str) -> Path:
     """The folder `weights`, one of that name in ``$VDD_WEIGHTS``, or what the hub has; only data is fetched, no code."""
-    nearby = Path(os.environ.get("VDD_WEIGHTS") or ".").expanduser() / Path(weights).name
+    nearby = in_weights(Path(weights).name)
     for folder in (Path(weights).expanduser(), nearby):
         if (folder / "config.json").is_file():
             return folder
