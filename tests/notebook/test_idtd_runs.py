@@ -6,7 +6,7 @@ import torch
 from vddlib.core.errors import VddError
 from vddlib.evaluation import protocol
 from vddlib.evaluation.evaluate import Report
-from vddlib.notebook import idtd_runs
+from vddlib.notebook import case_runs, idtd_runs
 from vddlib.results.ablations import EXPERIMENTS
 from vddlib.results.methods import method_of
 from vddlib.training.networks import Network
@@ -24,7 +24,7 @@ def setting(tiny) -> idtd_runs.Setting:
 @pytest.mark.parametrize("experiment", idtd_runs.ASKED)
 def test_every_experiment_runs_and_is_recorded(tiny, experiment):
     cases = idtd_runs.cases_of(experiment, 3, [2, 8])  # of two segments eq. 1 as printed compares no pair
-    found = idtd_runs.run(cases, setting(tiny))
+    found = case_runs.run(cases, setting(tiny))
     rows = idtd_runs.records(found, experiment)
     assert len(rows) == 2 * len(cases) and {row["variant"] for row in rows} == {experiment}
     assert [row["method"] for row in rows[::2]] == [case.method for case in cases]
@@ -41,7 +41,7 @@ def test_the_papers_tables_have_the_cases():
         ("modules", 3, [14.99, 18.4, 18.57, 22.52]),
         ("losses", 4, [13.82, 15.81, 20.04, 22.52]),
     ):
-        found = [idtd_runs.Result(case, {}, {}) for case in idtd_runs.cases_of(experiment, 8)]
+        found = [case_runs.Result(case, {}, {}) for case in idtd_runs.cases_of(experiment, 8)]
         published = idtd_runs.published_table(found)
         assert (
             published[published["table"] == number]["mean"].tolist()[:3] == means[:3]

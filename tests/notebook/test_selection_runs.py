@@ -4,7 +4,7 @@ import pytest
 
 from vddlib.core.errors import VddError
 from vddlib.evaluation import protocol
-from vddlib.notebook import selection_runs
+from vddlib.notebook import case_runs, selection_runs
 from vddlib.results.methods import method_of
 from vddlib.training.networks import Network
 
@@ -19,12 +19,12 @@ METHODS = ["random", "herding", "mae_score", "csta", "dm_mmd", "vst_unet", "tac_
 def setting(tiny, pool=None, fair=(), seeds=(0, 1)) -> selection_runs.Setting:
     train, test = tiny
     own = protocol("C", epochs=1, batch_size=4)
-    return selection_runs.Setting(train, test, pool, 2, FIELDS, own, NARROW, fair, 2, seeds, "cpu")
+    return selection_runs.Setting(train, test, 2, FIELDS, own, NARROW, fair, 2, seeds, "cpu", pool)
 
 
 def test_all_selectors_side_by_side(tiny):
     here = setting(tiny, fair=["F"], seeds=[3])
-    found = selection_runs.run(selection_runs.all_cases(METHODS), here)
+    found = case_runs.run(selection_runs.all_cases(METHODS), here)
     table = selection_runs.table(found)
     assert list(table["selector"][:3]) == ["Random", "Herding", "MAE-Score"] and table["C auc"].between(0, 100).all()
     rows = selection_runs.records(found, "named")
@@ -45,7 +45,7 @@ def test_all_selectors_side_by_side(tiny):
 @pytest.mark.parametrize("experiment", selection_runs.ASKED)
 def test_every_experiment_runs_and_is_recorded(tiny, experiment):
     cases = selection_runs.cases_of(experiment, ["network", "untrained"])
-    found = selection_runs.run(cases, setting(tiny, seeds=[0]))
+    found = case_runs.run(cases, setting(tiny, seeds=[0]))
     rows = selection_runs.records(found, "x")
     assert [row["method"] for row in rows] == [case.method or "random" for case in cases]
     assert len({row["method"] for row in rows}) == len(cases)  # no two are one record
@@ -53,10 +53,10 @@ def test_every_experiment_runs_and_is_recorded(tiny, experiment):
 
 
 def test_the_cases_are_those_of_the_paper_s_table():
-    found = [selection_runs.Result(case, {}, {}) for case in selection_runs.cases_of("losses")]
+    found = [case_runs.Result(case, {}, {}) for case in selection_runs.cases_of("losses")]
     published = selection_runs.published_table(found, 6, 5)
     assert published["top1"].tolist() == [31.77, 40.18, 39.80, 41.81]
-    found = [selection_runs.Result(case, {}, {}) for case in selection_runs.all_cases(METHODS)]
+    found = [case_runs.Result(case, {}, {}) for case in selection_runs.all_cases(METHODS)]
     published = selection_runs.published_table(found, 4, 5)
     mini = published[published["dataset"] == "miniucf"].set_index("method")
     assert mini.loc["tac_dt", "auc"] == 88.73 and mini.loc["random[generated]", "top1"] == 38.0

@@ -11,16 +11,13 @@ import pandas as pd
 
 from vddlib import distillers, plots, results
 from vddlib.core.errors import VddError, unknown
-from vddlib.datasets.clips import Clips
 from vddlib.distillers import DistilledSet
-from vddlib.evaluation import evaluate_each
 from vddlib.evaluation.evaluate import Report
-from vddlib.evaluation.protocols import Protocol
+from vddlib.notebook import case_runs
+from vddlib.notebook.case_runs import Result
 from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed, mean_by_seed
-from vddlib.notebook.fair import fair_students
 from vddlib.notebook.groups import group_table
 from vddlib.plots.style import Drawing
-from vddlib.training.networks import Network
 
 ASKED = {
     "modules": "what pool and selectors, and the fusor, each bring (table 3)",
@@ -79,24 +76,8 @@ def cases_of(experiment: str, selectors: int, lengths: Sequence[int] = ()) -> li
     ]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all cases share: clips, IPC, `fields` of each distiller with `stored` among them, protocols, seeds.
-
-    `own` is protocol B with this scale's recipe, `network` its student and what sets are fitted with; `fair` names fair
-    protocols, with `fair_steps` steps.
-    """
-
-    train: Clips
-    test: Clips
-    ipc: int
-    fields: Mapping[str, Mapping[str, Any]]
-    own: Protocol
-    network: Network
-    fair: Sequence[str]
-    fair_steps: int
-    seeds: Sequence[int]
-    device: str = "auto"
+class Setting(case_runs.Setting):
+    """IDTD's cases: `fields` of each distiller have `stored` among them; sets are fitted with the student's network."""
 
     def sets(self, case: Case) -> dict[int, DistilledSet]:
         """A set of every seed."""
@@ -107,34 +88,6 @@ class Setting:
             fields |= {"network": self.network, "device": self.device}
         method = distillers.build(case.distiller, **fields)
         return {seed: method.distill(self.train, self.ipc, seed) for seed in self.seeds}
-
-    def reports(self, sets: Mapping[int, DistilledSet]) -> dict[str, Report]:
-        """Students of every seed by protocol, the paper's own first."""
-        own = evaluate_each(sets, self.test, self.own, network=self.network, device=self.device)
-        options = {"steps": self.fair_steps, "device": self.device}
-        return {self.own.name: own, **fair_students(sets, self.train, self.test, self.fair, **options)}
-
-
-@dataclass(frozen=True)
-class Result:
-    """A case, its sets by seed and its students by protocol."""
-
-    case: Case
-    sets: Mapping[int, DistilledSet]
-    reports: Mapping[str, Report]
-
-    def top1(self, protocol: str) -> list[float]:
-        """Top-1 of every seed, in percent."""
-        return self.reports[protocol].values()
-
-
-def run(cases: Sequence[Case], setting: Setting) -> list[Result]:
-    """Sets and students of every case; finished ones come from the cache."""
-    found = []
-    for case in cases:
-        sets = setting.sets(case)
-        found.append(Result(case, sets, setting.reports(sets)))
-    return found
 
 
 def records(found: Sequence[Result], experiment: str) -> list[dict]:
@@ -168,11 +121,11 @@ def table(found: Sequence[Result]) -> pd.DataFrame:
 def figure(found: Sequence[Result], protocol: str) -> Drawing:
     """Bars by case, with a dot per seed; lines by number of synthetic frames where the cases differ in it."""
     if found[0].case.length is None:
-        return plots.cases([result.case.printed for result in found], [result.top1(protocol) for result in found])
+        return plots.cases([result.case.printed for result in found], [result.values(protocol) for result in found])
     lengths = list(dict.fromkeys(result.case.length for result in found))
     lines: dict[str, list[list[float]]] = {}
     for result in found:
-        lines.setdefault(result.case.distiller, []).append(result.top1(protocol))
+        lines.setdefault(result.case.distiller, []).append(result.values(protocol))
     return plots.curves(lengths, lines, "synthetic frames")
 
 
@@ -186,9 +139,11 @@ def published_table(found: Sequence[Result]) -> pd.DataFrame:
 def sentences(found: Sequence[Result], protocol: str) -> list[str]:
     """The conclusion, computed: accuracy of the last case, and by seed its distance from every other one."""
     last = found[-1]
-    said = [mean_by_seed(f"{last.case.printed} under protocol {protocol}", last.top1(protocol))]
+    said = [mean_by_seed(f"{last.case.printed} under protocol {protocol}", last.values(protocol))]
     for result in found[:-1]:
-        said.append(compare_by_seed(last.case.printed, last.top1(protocol), result.case.printed, result.top1(protocol)))
+        said.append(
+            compare_by_seed(last.case.printed, last.values(protocol), result.case.printed, result.values(protocol))
+        )
     return said[:MOST_SENTENCES]
 
 

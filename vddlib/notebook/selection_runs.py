@@ -15,13 +15,11 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers import DistilledSet, Selector
 from vddlib.distillers.selection.embedding import EmbeddingSelector
 from vddlib.distillers.selection.herding import Herding
-from vddlib.evaluation import FAIR, evaluate_each
-from vddlib.evaluation.evaluate import Report
-from vddlib.evaluation.protocols import Protocol
+from vddlib.evaluation import FAIR
+from vddlib.notebook import case_runs
+from vddlib.notebook.case_runs import Result
 from vddlib.notebook.conclude import MOST_SENTENCES, NOT_TOLD_APART, compare_by_seed, mean_by_seed, verdict
-from vddlib.notebook.fair import fair_students
 from vddlib.results.schema import display
-from vddlib.training.networks import Network
 
 CORESETS = (
     "random",
@@ -89,24 +87,10 @@ def candidates(
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all cases share.
+class Setting(case_runs.Setting):
+    """Selectors on one pool, which is None for the real clips. Those of `fields` under 'embedding' are of all that embed."""
 
-    `pool` is None for the real clips. `fields` are hyper-parameters by selector; those under 'embedding' are of all that
-    embed. `own` is the paper's protocol with this scale's recipe, `network` its student; `fair` names fair protocols.
-    """
-
-    train: Clips
-    test: Clips
-    pool: Clips | None
-    ipc: int
-    fields: Mapping[str, Mapping[str, Any]]
-    own: Protocol
-    network: Network
-    fair: Sequence[str]
-    fair_steps: int
-    seeds: Sequence[int]
-    device: str = "auto"
+    pool: Clips | None = None
 
     @property
     def chosen_from(self) -> Clips:
@@ -127,31 +111,12 @@ class Setting:
         selector = self.selector(case)
         return {seed: selector.distill(self.train, self.ipc, seed, candidates=self.pool) for seed in self.seeds}
 
-    def reports(self, sets: Mapping[int, DistilledSet]) -> dict[str, Report]:
-        """Students of every seed by protocol, the paper's own first."""
-        own = evaluate_each(sets, self.test, self.own, network=self.network, device=self.device)
-        options = {"steps": self.fair_steps, "device": self.device}
-        return {self.own.name: own, **fair_students(sets, self.train, self.test, self.fair, **options)}
-
     def embedded(self, label: int) -> tuple[Tensor, dict[str, int]]:
         """Embeddings ``float32 [n, D]`` of one class of the pool (first seed), and the place of each video among them."""
         pool, herding = self.chosen_from, Herding(device=self.device, **self.fields.get("embedding", {}))
         members = pool.of_class(label)
         found, _ = herding.embeddings(self.train, self.seeds[0], pool)
         return found[members], {pool.name(int(i)): place for place, i in enumerate(members)}
-
-
-@dataclass(frozen=True)
-class Result:
-    """A case, its sets by seed and its students by protocol."""
-
-    case: Case
-    sets: Mapping[int, DistilledSet]
-    reports: Mapping[str, Report]
-
-    def values(self, protocol: str, metric: str = "top1") -> list[float]:
-        """A metric of every seed, in percent."""
-        return self.reports[protocol].values(metric)
 
 
 def all_cases(methods: Sequence[str]) -> list[Case]:
@@ -162,15 +127,6 @@ def all_cases(methods: Sequence[str]) -> list[Case]:
             known = [n for n, one in distillers.DISTILLERS.items() if issubclass(one, Selector)]
             raise unknown("selector", name, known)
     return [Case(display(name), name) for name in methods]
-
-
-def run(cases: Sequence[Case], setting: Setting) -> list[Result]:
-    """Sets and students of every case; finished ones come from the cache."""
-    found = []
-    for case in cases:
-        sets = setting.sets(case)
-        found.append(Result(case, sets, setting.reports(sets)))
-    return found
 
 
 def records(found: Sequence[Result], variant: str = "") -> list[dict]:
