@@ -96,17 +96,16 @@ def load_pool(train: Clips, latte: Latte, seed: int = 0) -> Pool:
 
 def _of_class(train: Clips, latte: Latte, trained: Trained, label: int, seed: int) -> Path:
     """The folder of one class's videos, ``000.mp4`` and so on."""
-    drawing = latte.model_dump(mode="json", include=set(Latte.model_fields) - set(latte.learning()))
-    key = {"network": files.digest(trained.key), "drawing": drawing, "label": label, "seed": seed}
+    key = {"network": files.digest(trained.key), "drawing": latte.drawing(), "label": label, "seed": seed}
     key |= {"code": cache.code_digest(*CODE, __name__)}
 
     def build(folder: Path) -> None:
-        begun, device = time.monotonic(), next(trained.model.parameters()).device
+        begun = time.monotonic()
         batches = torch.arange(latte.per_class).split(latte.sample_batch)
         for numbers in with_progress(batches, f"latte: videos of {train.classes[label]}"):
             if all((folder / f"{number:03d}.mp4").is_file() for number in numbers.tolist()):
                 continue  # of a run that was interrupted
-            made = encoded(draw(train, latte, trained, label, numbers, seed, device), latte.quality)
+            made = encoded(draw(train, latte, trained, label, numbers, seed), latte.quality)
             for number, file in zip(numbers.tolist(), made, strict=True):
                 files.write_atomic(folder / f"{number:03d}.mp4", file)
         files.write_json(folder / "made.json", {"seconds": time.monotonic() - begun})
@@ -114,14 +113,12 @@ def _of_class(train: Clips, latte: Latte, trained: Trained, label: int, seed: in
     return cache.get("latte_pools", key, build)
 
 
-def draw(
-    train: Clips, latte: Latte, trained: Trained, label: int, numbers: torch.Tensor, seed: int, device: torch.device
-) -> np.ndarray:
+def draw(train: Clips, latte: Latte, trained: Trained, label: int, numbers: torch.Tensor, seed: int) -> np.ndarray:
     """The generated videos ``uint8 [n, T, H, W, 3]`` of a class with these numbers."""
     streams = [seeding.generator("latte pool", seed, label, number) for number in numbers.tolist()]
     side = train.geometry.size // trained.codec.down
     shape = (train.geometry.frames, trained.codec.channels, side, side)
-    labels = torch.full((len(numbers),), label, device=device)
-    options = {"steps": latte.sample_steps, "guidance": latte.guidance, "sampler": latte.sampler}
-    options["prediction"] = latte.prediction
+    labels = torch.full((len(numbers),), label, device=next(trained.model.parameters()).device)
+    options = {"steps": latte.sample_steps, "guidance": latte.guidance}
+    options |= {"sampler": latte.sampler, "prediction": latte.prediction}
     return trained.codec.decode(sample(trained.model, labels, shape, streams, **options))

@@ -10,12 +10,14 @@ from vddlib.distillers.latte.autoencoder import Codec, Kind
 from vddlib.distillers.latte.sampling import Prediction
 from vddlib.distillers.latte.transformer import LatteTransformer
 
+DRAWING = {"sampler", "sample_steps", "guidance", "per_class", "sample_batch", "quality"}
+
 
 class Latte(BaseModel):
-    """How a pool is generated. Defaults are the published ones for UCF101 (XL/2, 256 x 256, 16 frames; facts in README).
+    """How a pool is generated. Defaults are those of the public code for UCF101 (XL/2, 256 x 256, 16 frames).
 
-    Fields that only say how a pool is drawn (`sampler`, `sample_steps`, `guidance`, `per_class`, `quality`) leave the
-    network as it is: another pool does not train it again. A wrong or unknown one raises VddError, one line.
+    Fields that only say how a pool is drawn (`DRAWING`) leave the network as it is: another pool does not train it again.
+    A wrong or unknown one raises VddError, one line.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,5 +67,8 @@ class Latte(BaseModel):
 
     def learning(self) -> dict[str, Any]:
         """The fields on which the trained network depends."""
-        drawing = {"sampler", "sample_steps", "guidance", "per_class", "sample_batch", "quality"}
-        return self.model_dump(mode="json", exclude=drawing)
+        return self.model_dump(mode="json", exclude=DRAWING)
+
+    def drawing(self) -> dict[str, Any]:
+        """The others, on which its pools depend besides."""
+        return self.model_dump(mode="json", include=DRAWING)

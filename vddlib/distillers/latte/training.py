@@ -123,6 +123,9 @@ class Run:
     seed: int
     accelerator: Any
 
+    def __post_init__(self) -> None:
+        self.schedule = schedule()
+
     def fit(self, folder: Path) -> None:
         """Train, and leave network, log and samples in `folder`."""
         own, main = seed_of("latte", self.seed), self.accelerator.is_main_process
@@ -164,8 +167,8 @@ class Run:
         """One optimiser step; the loss of this process's share."""
         device = self.accelerator.device
         clean, labels, times, noise = (value.to(device) for value in self._batch(own, step))
-        prediction, noisy = self.latte.prediction, schedule().add_noise(clean, noise, times)
-        target = wanted(schedule(), prediction, clean, noise, times)
+        noisy = self.schedule.add_noise(clean, noise, times)
+        target = wanted(self.schedule, self.latte.prediction, clean, noise, times)
         half = self.latte.precision == "bfloat16" and device.type == "cuda"
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             guess = model(noisy, times, labels)

@@ -1,5 +1,6 @@
 """How VST-UNet is trained on a pool: algorithm 1, lines 2 to 10."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ def train_unet(
         optimizer.step()
         for name in notes[0]:
             log.values.setdefault(name, []).append(sum(note[name] for note in notes) / len(notes))
-        if log.values["ce"][-1] != log.values["ce"][-1]:
+        if math.isnan(log.values["ce"][-1]):
             raise VddError(f"{what}: diverged in epoch {epoch + 1}; lower its learning rate, now {lr:g}")
         log.seconds = earlier + time.monotonic() - started
         if time.monotonic() - saved > SAVE_SECONDS and epoch + 1 < epochs:

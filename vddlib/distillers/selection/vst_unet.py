@@ -3,9 +3,8 @@
 import json
 import time
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -14,6 +13,7 @@ from vddlib.core import cache, files, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
 from vddlib.datasets.clips import Clips
+from vddlib.distillers.latte.autoencoder import Codec, Kind, pick_codec
 from vddlib.distillers.selection.selector import Selection, Selector
 from vddlib.distillers.selection.vst_losses import inclusion
 from vddlib.distillers.selection.vst_network import VideoUNet
@@ -24,16 +24,6 @@ from vddlib.training.networks import conditions
 _CODE = tuple(f"vddlib.distillers.selection.vst_{name}" for name in ("network", "losses", "training"))
 ENCODED_AT_ONCE = 32
 PARTS = {"ce": (0, 0), "ce+div": (1, 0), "ce+rep": (0, 1), "all": (1, 1)}
-
-
-class Encoder(Protocol):
-    """What makes latents of frames. `about` is what they depend on, for keys and cards."""
-
-    about: dict[str, Any]
-
-    def encode(self, frames: np.ndarray) -> Tensor:
-        """``float32 [N, T, C, h, w]`` of ``uint8 [N, T, H, W, 3]``."""
-        ...
 
 
 class Learned(NamedTuple):
@@ -64,10 +54,10 @@ class VSTUNet(Selector):
     name: ClassVar[str] = "vst_unet"
     own_pool: ClassVar[Literal["real", "generated"]] = "generated"
 
-    latents: Literal["auto", "sd", "tiny", "trained", "pixels"] = Field(
+    latents: Kind = Field(
         "auto", description="what encodes videos: an autoencoder (see distillers.latte.autoencoder), or averaged pixels"
     )
-    codec: Any = Field(None, exclude=True, description="an encoder to use instead (see Encoder)")
+    codec: Any = Field(None, exclude=True, description="an encoder to use instead (see Codec)")
     losses: Literal["ce", "ce+div", "ce+rep", "all"] = Field("all", description="which of the three are on (table 6)")
     lambda_d: float | None = Field(None, ge=0, description="weight of L_div; none: the paper's, 0.1, and 0 at IPC 1")
     lambda_r: float | None = Field(None, ge=0, description="weight of L_rep; none: the paper's, 1, and 0.1 at IPC 1")
@@ -95,12 +85,10 @@ class VSTUNet(Selector):
         # Training counts also where it came out of the cache.
         return Selection(torch.cat(chosen), found.log.seconds, facts)
 
-    def encoder(self, train: Clips) -> Encoder:
+    def encoder(self, train: Clips) -> Codec:
         """What makes latents: the given one, or the one that `latents` names."""
         if self.codec is not None:
             return self.codec
-        from vddlib.distillers.latte.autoencoder import pick_codec
-
         return pick_codec(self.latents, train, device=self.device)
 
     def weights(self, ipc: int) -> Weights:
@@ -126,7 +114,7 @@ class VSTUNet(Selector):
         log = Log(**json.loads((folder / "log.json").read_text()))
         return Learned(load_file(folder / "probabilities.safetensors")["probabilities"], log)
 
-    def _build(self, folder: Path, encoder: Encoder, pool: Clips, ipc: int, seed: int) -> None:
+    def _build(self, folder: Path, encoder: Codec, pool: Clips, ipc: int, seed: int) -> None:
         begun = time.monotonic()
         members = [pool.of_class(label) for label in range(len(pool.classes))]
         classes = standardised([encoded(encoder, pool, of_class, seed) for of_class in members])
@@ -150,7 +138,7 @@ class VSTUNet(Selector):
         (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def encoded(encoder: Encoder, pool: Clips, members: Tensor, seed: int) -> Tensor:
+def encoded(encoder: Codec, pool: Clips, members: Tensor, seed: int) -> Tensor:
     """Latents ``float32 [n, T, C, h, w]`` of each video's clip for (seed, epoch 0), never flipped."""
     parts = with_progress(members.split(ENCODED_AT_ONCE), f"{pool.dataset}: encoding clips")
     return torch.cat([encoder.encode(pool.frames(part, epoch=0, seed=seed)).float().cpu() for part in parts])
