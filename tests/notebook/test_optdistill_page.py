@@ -86,12 +86,23 @@ def test_recall_by_class_is_the_mean_over_seeds():
 
 
 def test_cases_are_recorded_as_variants():
-    report = Report([{"method": "optdistill", "seed": 0}], [], torch.tensor([]), ())
-    rows = page.case_rows({"as above": report, "n1": report}, "as above")
+    report = Report([{"method": "optdistill", "seed": 0, "top1": 40.0}], [], torch.tensor([]), ())
+    rows = page.case_rows({"as above": {"A": report, "F": report}, "n1": {"A": report}}, "as above")
     assert [(row["method"], row["variant"]) for row in rows] == [
+        ("optdistill", "compare"),
         ("optdistill", "compare"),
         ("optdistill[n1]", "compare"),
     ]
+
+
+def test_the_table_of_cases_has_a_column_by_protocol():
+    one, other = (
+        Report([{"top1": value} for value in pair], [], torch.tensor([]), ()) for pair in ((40, 44), (50, 50))
+    )
+    table = page.case_table({"as above": {"A": one, "F": other}, "real clips": {"A": other}})
+    assert list(table) == ["case", "A", "std A", "F", "std F"]
+    assert table["A"].tolist() == [42, 50] and table["std A"][0] == pytest.approx(2 * 2**0.5)
+    assert table["F"].isna().tolist() == [False, True]
 
 
 def test_evenly_keeps_both_ends():

@@ -6,7 +6,7 @@ from vddlib import evaluation
 from vddlib.core.errors import VddError
 from vddlib.notebook import tsgf_runs
 from vddlib.notebook.conclude import MOST_SENTENCES
-from vddlib.notebook.tsgf_cases import EXPERIMENTS, Case, cases_of, cases_table
+from vddlib.notebook.tsgf_cases import BASELINE, EXPERIMENTS, NO_MIX, Case, cases_of, cases_table
 
 GROUPS = {"static": ("Red",), "dynamic": ("Green", "Blue")}
 SGD = {"optimizer": "sgd", "momentum": 0.0, "lr_pixels": 100.0}
@@ -25,7 +25,8 @@ def named(experiment: str, **options) -> list[str]:
 
 
 def test_cases_that_differ_from_tsgf_in_its_parts():
-    baseline, no_mask, no_mix, tsgf = cases_of("components")
+    random, baseline, no_mask, no_mix, tsgf = cases_of("components")
+    assert random == Case("random")
     assert [case.method for case in (baseline, no_mask, no_mix)] == ["tsgf[baseline]", "tsgf[no_mask]", "tsgf[no_mix]"]
     assert baseline.change == no_mask.change == {"mask": "none"} and not no_mix.change
     assert baseline.mix == no_mix.mix == () and no_mask.mix is None
@@ -91,8 +92,8 @@ def test_experiments_that_cannot_be_made_are_refused(experiment, options, why):
 def test_the_table_of_cases_shows_where_they_depart_from_tsgf():
     table = cases_table(cases_of("components"))
     assert list(table) == ["method", "change", "mix"]
-    assert table.iloc[0].tolist() == ["tsgf[baseline]", "mask=none", "none"]
-    assert table.iloc[3].tolist() == ["tsgf", "", "guided VideoMix"]
+    assert table.iloc[1].tolist() == ["tsgf[baseline]", "mask=none", "none"]
+    assert table.iloc[4].tolist() == ["tsgf", "", "guided VideoMix"]
     assert list(cases_table(cases_of("groups", groups=GROUPS))) == ["method", "subset", "classes"]
     assert list(cases_table([Case()])) == ["method"]
 
@@ -146,6 +147,36 @@ def test_an_experiment_from_cases_to_conclusion(tiny):
     said = tsgf_runs.sentences(found, "components")
     assert said[0].startswith("TSGF reaches") and len(said) == len(cases) <= MOST_SENTENCES
     assert said[-1].startswith("TSGF is") and "TSGF [no mask]" in said[-1]
+
+
+def test_fair_protocols_measure_the_same_clips_once(tiny):
+    cases = [
+        BASELINE,
+        Case("tsgf[no_mask]", {"mask": "none"}),
+        NO_MIX,
+        Case(protocol="A"),
+        Case(),
+        Case("full", protocol="A"),
+    ]
+    found = tsgf_runs.run(cases, setting(tiny, "components", seeds=[0], fair=["F"], fair_steps=1))
+    # The same settings recover the same clips; the case whose batches are mixed as TSGF's stands for them.
+    assert [list(result.fair) for result in found] == [[], ["F"], [], [], ["F"], []]
+    rows = tsgf_runs.records(found, "components")
+    assert [(row["method"], row["protocol"]) for row in rows if row["protocol"] == "F"] == [
+        ("tsgf[no_mask]", "F"),
+        ("tsgf", "F"),
+    ]
+    table = tsgf_runs.results_table(found, "components")
+    assert list(table)[:5] == ["case", "mean", "std", "F", "own clips"] and table["F"].notna().tolist() == [
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    said = tsgf_runs.sentences(found, "components")
+    assert said[-1].startswith("Under F TSGF is") and len(said) <= MOST_SENTENCES
 
 
 def test_lines_tables_and_conclusions_of_varied_fields(tiny):

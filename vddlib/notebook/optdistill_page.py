@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 import numpy as np
@@ -208,12 +209,28 @@ def _recall(report: Report, label: int) -> float:
     return 100 * sum(found) / len(found)
 
 
-def case_rows(compared: Mapping[str, Report], usual: str) -> list[dict]:
-    """Records of cases in which one thing is changed: `optdistill` for the `usual` one, `optdistill[case]` for the others."""
+def case_rows(compared: Mapping[str, Mapping[str, Report]], usual: str) -> list[dict]:
+    """Records of cases in which one thing is changed, by case and protocol: `optdistill` for the `usual` one,
+    `optdistill[case]` for the others."""
     names = {case: OptDistill.name if case == usual else f"{OptDistill.name}[{case}]" for case in compared}
     return [
-        row | {"method": names[case], "variant": "compare"} for case, report in compared.items() for row in report.rows
+        row | {"method": names[case], "variant": "compare"}
+        for case, reports in compared.items()
+        for report in reports.values()
+        for row in report.rows
     ]
+
+
+def case_table(compared: Mapping[str, Mapping[str, Report]]) -> pd.DataFrame:
+    """A row per case: mean and std of top-1 over seeds by protocol, in percent."""
+    rows = []
+    for case, reports in compared.items():
+        row: dict = {"case": case}
+        for protocol, report in reports.items():
+            spread = stdev(report.values()) if len(report.values()) > 1 else float("nan")
+            row |= {protocol: fmean(report.values()), f"std {protocol}": spread}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def fair_rows(

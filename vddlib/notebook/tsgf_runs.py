@@ -1,7 +1,7 @@
 """TSGF's ablations as they are run: sets and students of a case, what is recorded, tabled, drawn and concluded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -9,19 +9,22 @@ from typing import Any
 import pandas as pd
 
 from vddlib import distillers, evaluation, plots, results
+from vddlib.core.files import hash_array
 from vddlib.datasets import clips
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.distilled import DistilledSet
 from vddlib.evaluation.evaluate import Report
 from vddlib.evaluation.protocols import Protocol
 from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed, mean_by_seed
+from vddlib.notebook.fair import fair_students
 from vddlib.notebook.tsgf_cases import EXPERIMENTS, TSGF, Case
 from vddlib.plots.style import Drawing
 from vddlib.results.schema import display
 from vddlib.training.networks import Network, TrainedNetwork
 
 COLUMNS_EXPLAINED = (
-    "own clips: accuracy of students on the clips they learn from; teacher: accuracy of the teacher on {tested}; it names: "
+    "F, F-soft: mean top-1 under fair protocols, once for the same clips; own clips: accuracy of students on the clips they "
+    "learn from; teacher: accuracy of the teacher on {tested}; it names: "
     "share of the set's clips that the teacher takes for their class; moved: mean change of a pixel since recovery began, "
     "of 255 grey levels, over all clips and seeds"
 )
@@ -34,6 +37,7 @@ class Setting:
 
     `teaching` is the protocol whose recipe trains the teacher; `learning` holds epochs, batch_size and lr under protocols
     D and D+; `hard` is protocol A, for `labels`. MiniC3D and the teacher take `options`, other students `other_options`.
+    `fair` names fair protocols under which students of clips learn besides, with `fair_steps` steps.
     """
 
     experiment: str
@@ -49,6 +53,8 @@ class Setting:
     other_options: Mapping[str, Any]
     seeds: Sequence[int]
     device: str = "auto"
+    fair: Sequence[str] = ()
+    fair_steps: int = 0
 
     @property
     def teacher(self) -> Network:
@@ -99,11 +105,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """A case, its students' report, and facts in percent or grey levels that are not records: see COLUMNS_EXPLAINED."""
+    """A case, its students' report, and facts in percent or grey levels that are not records: see COLUMNS_EXPLAINED.
+
+    `fair` has reports by fair protocol, where the case's clips are its own: these protocols have a student, labels and
+    mixing of their own, so that cases which differ in those alone would repeat each other.
+    """
 
     case: Case
     report: Report
     facts: dict[str, float]
+    fair: dict[str, Report] = field(default_factory=dict)
 
     @property
     def top1(self) -> list[float]:
@@ -114,7 +125,7 @@ class Result:
 def run(cases: Sequence[Case], setting: Setting) -> list[Result]:
     """Distil the sets of every case, train a student per seed on them and test it; finished ones come from the cache."""
     tested: dict[Path, float] = {}  # top-1 of a teacher by its folder: one serves many cases, and is tested once
-    found = []
+    found, made = [], []
     for case in cases:
         (train, test), tsgf = setting.clips(case), setting.tsgf(case)
         teacher = tsgf.teacher(train)
@@ -125,9 +136,24 @@ def run(cases: Sequence[Case], setting: Setting) -> list[Result]:
             tested[teacher.folder] = _teacher_top1(setting, train, test)
         facts = {"teacher": tested[teacher.folder], "it names": _named(list(sets.values()), teacher)}
         if case.recovered:
-            facts["moved"] = fmean(made.card["moved"] for made in sets.values())
+            facts["moved"] = fmean(one.card["moved"] for one in sets.values())
+        made.append(sets)
         found.append(Result(case, report, facts))
+    for place in _with_clips_of_their_own(cases, made):
+        options = {"steps": setting.fair_steps, "device": setting.device}
+        found[place].fair.update(fair_students(made[place], *setting.clips(cases[place]), setting.fair, **options))
     return found
+
+
+def _with_clips_of_their_own(cases: Sequence[Case], made: Sequence[Mapping[int, DistilledSet]]) -> list[int]:
+    """Places of one case for each different clips, rather one whose students differ in nothing; full data is notebook 02's."""
+    first: dict[tuple[str, ...], int] = {}
+    for place in sorted(
+        range(len(cases)), key=lambda at: cases[at].mix is not None or cases[at].protocol != TSGF.protocol
+    ):
+        if cases[place].method != "full":
+            first.setdefault(tuple(hash_array(one.pixels) for one in made[place].values()), place)
+    return sorted(first.values())
 
 
 def _teacher_top1(setting: Setting, train: Clips, test: Clips) -> float:
@@ -153,13 +179,16 @@ def records(found: Sequence[Result], experiment: str) -> list[dict]:
     rows = []
     for result in found:
         more = {"subset": result.case.subset} if result.case.subset else {}
-        rows += [row | more | {"method": result.case.method, "variant": experiment} for row in result.report.rows]
+        reports = (result.report, *result.fair.values())
+        named = more | {"method": result.case.method, "variant": experiment}
+        rows += [row | named for report in reports for row in report.rows]
     return rows
 
 
 def results_table(found: Sequence[Result], experiment: str) -> pd.DataFrame:
     """A row per case: mean and std of top-1 over seeds, in percent, and the facts that COLUMNS_EXPLAINED explains."""
     varies, rows = EXPERIMENTS[experiment].varies, []
+    fair, nan = dict.fromkeys(name for result in found for name in result.fair), float("nan")
     for result in found:
         value = result.case.varied(experiment)
         rows.append(
@@ -167,7 +196,8 @@ def results_table(found: Sequence[Result], experiment: str) -> pd.DataFrame:
                 "case": result.case.method,
                 **({varies: "" if value is None else str(value)} if varies else {}),
                 "mean": fmean(result.top1),
-                "std": stdev(result.top1) if len(result.top1) > 1 else float("nan"),
+                "std": stdev(result.top1) if len(result.top1) > 1 else nan,
+                **{name: fmean(result.fair[name].values()) if name in result.fair else nan for name in fair},
                 "own clips": fmean(result.report.values("train_top1")),
                 **result.facts,
             }
@@ -219,12 +249,18 @@ def sentences(found: Sequence[Result], experiment: str, vary: str = "") -> list[
         return [mean_by_seed(f"TSGF on {result.case.subset or 'all'} classes", result.top1) for result in found]
     ours = {result.case.varied(experiment): result for result in found if result.case.method == TSGF.method}
     last = list(ours.values())[-1]
-    said = [mean_by_seed(last.case.name(experiment), last.top1)]
+    said, fairly = [mean_by_seed(last.case.name(experiment), last.top1)], []
     for result in found:
         beside = ours.get(result.case.varied(experiment))
-        if beside and beside is not result and result.case.method != "full":
-            said.append(compare_by_seed(display(TSGF.method), beside.top1, result.case.name(experiment), result.top1))
-    return said[:MOST_SENTENCES]
+        if beside is None or beside is result or result.case.method == "full":
+            continue
+        name = result.case.name(experiment)
+        said.append(compare_by_seed(display(TSGF.method), beside.top1, name, result.top1))
+        for protocol in sorted({*result.fair} & {*beside.fair}):
+            ours_fair, theirs_fair = beside.fair[protocol].values(), result.fair[protocol].values()
+            fairly.append(compare_by_seed(f"Under {protocol} {display(TSGF.method)}", ours_fair, name, theirs_fair))
+    fairly = fairly[: MOST_SENTENCES // 2]
+    return said[: MOST_SENTENCES - len(fairly)] + fairly
 
 
 def _best_value(found: Sequence[Result], vary: str) -> list[str]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from vddlib.evaluation.fair import FAIR
 from vddlib.results.compare import STANDS_FOR
 from vddlib.results.methods import method_rank
 from vddlib.results.published import published
@@ -114,6 +115,8 @@ def _without_constants(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _published(row: dict, theirs: pd.DataFrame, other_ipc: bool) -> dict:
+    if row.get("protocol") in FAIR:  # no paper has these
+        return {}
     dataset = STANDS_FOR.get(row["dataset"], row["dataset"])
     subset = blank_to_none(row.get("subset"))
     dataset += f"[{subset}]" if subset else ""
