@@ -21,7 +21,7 @@ SCALES = ["quick", "smoke", "search", "miniucf10", "paper"]
 SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.name not in SCALES)
 TABLES = ["20_tables_and_figures", "21_fair_protocols"]  # of all records of a scale
 ABLATIONS = ["10_idtd_ablations/*", "12_tsgf_ablations/*", "14_storage_and_information/*"]  # of quick
-ABLATIONS += ["15_latte_pool/*", "16_select_videos/*", "17_selection_ablations/*"]
+ABLATIONS += ["08_vdsd/mtt_*", "08_vdsd/frepo_*", "15_latte_pool/*", "16_select_videos/*", "17_selection_ablations/*"]
 ABLATIONS += ["24_controls/*", "22_searches/*", "*/*_ipc1"]
 # Notebooks that need the teachers or sets of other notebooks run after those: beside them, they would occupy a core and wait.
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))

@@ -25,13 +25,13 @@ def setting(tiny) -> idtd_runs.Setting:
 def test_every_experiment_runs_and_is_recorded(tiny, experiment):
     cases = idtd_runs.cases_of(experiment, 3, [2, 8])  # of two segments eq. 1 as printed compares no pair
     found = case_runs.run(cases, setting(tiny))
-    rows = idtd_runs.records(found, experiment)
+    rows = case_runs.records(found, experiment)
     assert len(rows) == 2 * len(cases) and {row["variant"] for row in rows} == {experiment}
     assert [row["method"] for row in rows[::2]] == [case.method for case in cases]
     assert all(method_of(case.method).protocol for case in cases) and EXPERIMENTS[experiment].paper == "idtd"
-    table = idtd_runs.table(found)
+    table = case_runs.table(found)
     assert list(table["case"]) == [case.printed for case in cases] and table["B"].between(0, 100).all()
-    assert idtd_runs.figure(found, "B").axes and 2 <= len(idtd_runs.sentences(found, "B")) <= 5
+    assert idtd_runs.figure(found, "B").axes and 2 <= len(case_runs.sentences(found, "B")) <= 5
     sets = [result.sets[0] for result in found]
     assert len({str(one.state()) for one in sets}) == len(sets)  # no two cases are the same
 

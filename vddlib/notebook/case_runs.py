@@ -1,15 +1,23 @@
-"""Cases side by side, as ablations and selectors have them: what they share, and the students of each."""
+"""Cases side by side, as ablations and selectors have them: what they share, the students of each, and what is said of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from statistics import fmean, stdev
 from typing import Any
 
+import pandas as pd
+
+from vddlib import plots
 from vddlib.datasets.clips import Clips
 from vddlib.distillers import DistilledSet
 from vddlib.evaluation import evaluate_each
 from vddlib.evaluation.evaluate import Report
 from vddlib.evaluation.protocols import Protocol
+from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed, mean_by_seed
 from vddlib.notebook.fair import fair_students
+from vddlib.plots.style import Drawing
 from vddlib.training.networks import Network
 
 
@@ -63,3 +71,47 @@ def run(cases: Sequence[Any], setting: Setting) -> list[Result]:
         sets = setting.sets(case)
         found.append(Result(case, sets, setting.reports(sets)))
     return found
+
+
+def records(found: Sequence[Result], experiment: str) -> list[dict]:
+    """Rows for `results.record`: the experiment is their variant, the case their method."""
+    return [
+        row | {"method": result.case.method, "variant": experiment}
+        for result in found
+        for report in result.reports.values()
+        for row in report.rows
+    ]
+
+
+def table(found: Sequence[Result]) -> pd.DataFrame:
+    """A row per case: mean and std of top-1 by protocol, in percent, bytes, and pixels moved since the start (grey levels)."""
+    rows = []
+    for result in found:
+        cards = [one.card for one in result.sets.values()]
+        columns = [
+            {
+                protocol: fmean(report.values()),
+                f"std {protocol}": stdev(report.values()) if len(cards) > 1 else float("nan"),
+            }
+            for protocol, report in result.reports.items()
+        ]
+        moved = fmean(card["moved"] for card in cards) if "moved" in cards[0] else float("nan")
+        size = fmean(one.bytes_uint8 for one in result.sets.values())
+        rows.append({"case": result.case.printed, **reduce(or_, columns), "bytes": round(size), "moved": moved})
+    return pd.DataFrame(rows)
+
+
+def bars(found: Sequence[Result], protocol: str) -> Drawing:
+    """A bar per case with a dot per seed."""
+    return plots.cases([result.case.printed for result in found], [result.values(protocol) for result in found])
+
+
+def sentences(found: Sequence[Result], protocol: str) -> list[str]:
+    """The conclusion, computed: accuracy of the last case, and by seed its distance from every other one."""
+    last = found[-1]
+    said = [mean_by_seed(f"{last.case.printed} under protocol {protocol}", last.values(protocol))]
+    for result in found[:-1]:
+        said.append(
+            compare_by_seed(last.case.printed, last.values(protocol), result.case.printed, result.values(protocol))
+        )
+    return said[:MOST_SENTENCES]

@@ -1,10 +1,7 @@
-"""IDTD's ablations: the cases of every experiment, their sets and students, what is recorded, tabled and drawn."""
+"""IDTD's ablations: the cases of every experiment, their sets, and what is drawn of their students."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
-from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
@@ -15,7 +12,6 @@ from vddlib.distillers import DistilledSet
 from vddlib.evaluation.evaluate import Report
 from vddlib.notebook import case_runs
 from vddlib.notebook.case_runs import Result
-from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed, mean_by_seed
 from vddlib.notebook.groups import group_table
 from vddlib.plots.style import Drawing
 
@@ -90,38 +86,10 @@ class Setting(case_runs.Setting):
         return {seed: method.distill(self.train, self.ipc, seed) for seed in self.seeds}
 
 
-def records(found: Sequence[Result], experiment: str) -> list[dict]:
-    """Rows for `results.record`: the experiment is their variant, the case their method."""
-    return [
-        row | {"method": result.case.method, "variant": experiment}
-        for result in found
-        for report in result.reports.values()
-        for row in report.rows
-    ]
-
-
-def table(found: Sequence[Result]) -> pd.DataFrame:
-    """A row per case: mean and std of top-1 by protocol, in percent, bytes, and pixels moved since the start (grey levels)."""
-    rows = []
-    for result in found:
-        cards = [one.card for one in result.sets.values()]
-        columns = [
-            {
-                protocol: fmean(report.values()),
-                f"std {protocol}": stdev(report.values()) if len(cards) > 1 else float("nan"),
-            }
-            for protocol, report in result.reports.items()
-        ]
-        moved = fmean(card["moved"] for card in cards) if "moved" in cards[0] else float("nan")
-        size = fmean(one.bytes_uint8 for one in result.sets.values())
-        rows.append({"case": result.case.printed, **reduce(or_, columns), "bytes": round(size), "moved": moved})
-    return pd.DataFrame(rows)
-
-
 def figure(found: Sequence[Result], protocol: str) -> Drawing:
     """Bars by case, with a dot per seed; lines by number of synthetic frames where the cases differ in it."""
     if found[0].case.length is None:
-        return plots.cases([result.case.printed for result in found], [result.values(protocol) for result in found])
+        return case_runs.bars(found, protocol)
     lengths = list(dict.fromkeys(result.case.length for result in found))
     lines: dict[str, list[list[float]]] = {}
     for result in found:
@@ -134,17 +102,6 @@ def published_table(found: Sequence[Result]) -> pd.DataFrame:
     theirs = results.published(paper="idtd")
     ours = theirs["method"].isin([result.case.method for result in found]) & theirs["table"].isin([3, 4])
     return theirs[ours][["table", "method", "dataset", "ipc", "mean", "std"]].drop_duplicates(["method", "mean"])
-
-
-def sentences(found: Sequence[Result], protocol: str) -> list[str]:
-    """The conclusion, computed: accuracy of the last case, and by seed its distance from every other one."""
-    last = found[-1]
-    said = [mean_by_seed(f"{last.case.printed} under protocol {protocol}", last.values(protocol))]
-    for result in found[:-1]:
-        said.append(
-            compare_by_seed(last.case.printed, last.values(protocol), result.case.printed, result.values(protocol))
-        )
-    return said[:MOST_SENTENCES]
 
 
 def gains(ours: Report, baseline: Report) -> pd.DataFrame:

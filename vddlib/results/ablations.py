@@ -31,6 +31,7 @@ EXPERIMENTS = {  # by the variant that its records carry
     "mask": Experiment("what the mask does to the gradient", "tsgf", 9),
     "frames": Experiment("frames in a clip (figure 4)", "tsgf", None),
     "labels": Experiment("the share of soft labels", "tsgf", None),
+    "memories": Experiment("VDSD's memories, one thing changed at a time", "vdsd", None),
     "modules": Experiment("IDTD's two parts", "idtd", 3),
     "losses": Experiment("IDTD's three losses", "idtd", 4),
     "lengths": Experiment("synthetic frames (figure 3)", "idtd", None),
