@@ -1,6 +1,7 @@
 """The command `vdd`. Each command imports what it needs when it runs, so that `vdd --help` is quick."""
 
 import errno
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +85,78 @@ def latte(
         raise VddError(f"--shard {shard}: which part, of how many, as in 0/4")
     made = make_from(notebook, params, (int(parts[0]), int(parts[1])) if shard else None)
     typer.echo(f"videos of {made} classes are in the cache")
+
+
+@app.command()
+def evaluate(
+    what: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SET... DATASET", help="saved sets or folders of videos by class, and the dataset's name"
+        ),
+    ],
+    protocol: Annotated[str, typer.Option(help="F, F-soft, or a paper's: A, A', B, C, D, E")] = "F",
+    students: Annotated[int, typer.Option(min=1, help="students of one set; of several sets each has one")] = 5,
+    frames: Annotated[int, typer.Option(min=0, help="frames in a clip  [default: the dataset's own]")] = 0,
+    size: Annotated[int, typer.Option(min=0, help="side of a frame, in pixels  [default: the dataset's own]")] = 0,
+    stride: Annotated[
+        int, typer.Option(min=0, help="distance of neighbouring frames  [default: the dataset's own]")
+    ] = 0,
+    epochs: Annotated[int, typer.Option(min=0, help="passes, of a paper's protocol  [default: as published]")] = 0,
+    student_options: Annotated[
+        str, typer.Option(help='of the student of a paper\'s protocol, as in {"depth": 2, "widths": [32, 64]}')
+    ] = "{}",
+    random: Annotated[bool, typer.Option(help="measure as many random clips beside it")] = True,
+    output: Annotated[Path | None, typer.Option(help="write a row for every student into this .csv")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+):
+    """Measure a distilled set, ours or anybody's, as every method here is measured.
+
+    SET is a folder that `DistilledSet.save` or `vdd export` wrote, or one of videos in a folder for each class; several sets of
+    one method, from different seeds, give an interval over sets.
+    """
+    from vddlib.results.outside import measure_folders
+
+    if len(what) < 2:
+        raise VddError("name a set (or several) and then the dataset, as in: vdd evaluate my_set miniucf10")
+    cut = {name: value for name, value in (("frames", frames), ("size", size), ("stride", stride)) if value}
+    try:
+        student = dict(json.loads(student_options))
+    except (ValueError, TypeError):
+        raise VddError(f"--student-options {student_options}: not a JSON mapping") from None
+    recipe = {"epochs": epochs} if epochs else {}
+    options = {"recipe": recipe, "student_options": student, "beside_random": random, "device": device}
+    found = measure_folders(what[:-1], str(what[-1]), protocol, students, cut, output, **options)
+    typer.echo("\n".join(found.lines()))
+
+
+@app.command()
+def export(
+    made: Annotated[
+        Path, typer.Argument(metavar="SET", help="a folder that `DistilledSet.save` wrote, or of the cache")
+    ],
+    folder: Annotated[Path, typer.Argument(help="a new folder")],
+    scale: Annotated[str, typer.Option(help="the scale whose table has the method's row")] = "",
+    quality: Annotated[
+        int, typer.Option(min=0, max=51, help="CRF of videos that are encoded for this; 0 loses least")
+    ] = 10,
+):
+    """Write a distilled set for others: videos by class, labels, and a card (a Hugging Face dataset that `datasets` loads)."""
+    from vddlib.results.export import export as write
+
+    typer.echo(f"{write(made, folder, scale, quality)}: load it with datasets.load_dataset({str(folder)!r})")
+
+
+@app.command()
+def upload(
+    folder: Annotated[Path, typer.Argument(help="what `vdd export` wrote")],
+    repository: Annotated[str, typer.Argument(help="NAME/REPOSITORY on the Hugging Face hub")],
+    private: Annotated[bool, typer.Option(help="for yourself and your organisation alone")] = False,
+):
+    """Push an exported set to the Hugging Face hub, with the token of `hf auth login` or $HF_TOKEN."""
+    from vddlib.results.export import push
+
+    typer.echo(push(folder, repository, private))
 
 
 @app.command()

@@ -13,6 +13,8 @@ from vddlib.datasets.geometry import HEAVY, LIGHT, MINI, Geometry
 from vddlib.datasets.layouts import Entry, Listing
 from vddlib.datasets.subsets import MINIUCF, UCF10
 
+UNSTATED = "its distributor states no licence; the videos belong to those who made them"
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -20,7 +22,8 @@ class Spec:
 
     `counts` are the published (train, test) numbers of videos; `folders` are tried in turn under ``$VDD_DATA``; `get`
     tells how to get it; `mirrors`: whether a clip flipped left to right keeps its label. `absent_allowed`: whether listed
-    videos may be missing; `own_lists`: whether the package brings the split lists.
+    videos may be missing; `own_lists`: whether the package brings the split lists. `licence`: what its distributor says of use
+    and passing on.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Spec:
     absent_allowed: bool = False
     own_lists: bool = False
     mirrors: bool = True
+    licence: str = UNSTATED
 
 
 _UCF = ("ucf101", "UCF101", "ucf", ".")
@@ -47,6 +51,7 @@ _GET_HMDB = (
     "hmdb-a-large-human-motion-database/ and unpack into $VDD_DATA/hmdb51 (hmdb51_org/CLASS/*.avi, "
     "testTrainMulti_7030_splits/)"
 )
+_LICENCE_HMDB = "CC BY 4.0; the films belong to those who made them"
 _GET_K400 = (
     "get the videos with https://github.com/cvdfoundation/kinetics-dataset into $VDD_DATA/kinetics400 "
     "(train/, val/, train.csv, val.csv)"
@@ -68,6 +73,7 @@ CATALOG: dict[str, Spec] = {
             (320, 480),
             Geometry(frames=8, size=32, stride=4, resize=(32, 32)),
             "nothing to get: it is rendered at first use",
+            licence="MIT, as this package that renders it",
         ),
         Spec(
             "miniucf10",
@@ -121,6 +127,7 @@ CATALOG: dict[str, Spec] = {
             (3570, 1530),
             LIGHT,
             _GET_HMDB,
+            licence=_LICENCE_HMDB,
         ),
         Spec(
             "hmdb51-vdsd",
@@ -131,6 +138,7 @@ CATALOG: dict[str, Spec] = {
             (5236, 1530),
             LIGHT,
             _GET_HMDB,
+            licence=_LICENCE_HMDB,
             notes="LEAKING: 42% of its test clips share class and source video with a train clip",
         ),
         Spec(
@@ -142,6 +150,7 @@ CATALOG: dict[str, Spec] = {
             (234619, 19760),
             Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="middle", sampled_fps=2.0),
             _GET_K400,
+            licence="CC BY 4.0 for its annotations; the videos belong to those who uploaded them",
             absent_allowed=True,  # videos leave YouTube, so that no two copies of it are the same
         ),
         Spec(
@@ -153,6 +162,7 @@ CATALOG: dict[str, Spec] = {
             (168913, 24777),
             Geometry(frames=8, size=64, stride=8, resize=(64, 64), sampling="even"),
             _GET_SSV2,
+            licence="the licence agreement that its form asks for: research use, no passing on",
             notes="left and right are labels here, so its clips are never flipped when drawn",
             mirrors=False,
         ),
