@@ -133,7 +133,10 @@ def evaluate(
 @app.command()
 def export(
     made: Annotated[
-        Path, typer.Argument(metavar="SET", help="a folder that `DistilledSet.save` wrote, or of the cache")
+        Path,
+        typer.Argument(
+            metavar="SET", help="runs/SCALE/NOTEBOOK/VARIANT.sets/METHOD_seedN, or what `DistilledSet.save` wrote"
+        ),
     ],
     folder: Annotated[Path, typer.Argument(help="a new folder")],
     scale: Annotated[str, typer.Option(help="the scale whose table has the method's row")] = "",

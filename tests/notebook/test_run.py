@@ -18,6 +18,7 @@ from vddlib.cli import app
 from vddlib.core import params as parameter_files
 from vddlib.core.errors import VddError
 from vddlib.core.provenance import params_sha256
+from vddlib.distillers import DistilledSet
 from vddlib.notebook import run as runner
 
 PARAMETERS = """\
@@ -287,6 +288,28 @@ def test_figures_of_a_whole_run_take_the_place_of_the_last_ones(project):
     with pytest.raises(VddError, match="late"):
         runner.run(*paths)
     assert (place / "a.png").read_text() == "1"  # a failed run changes no figure
+
+
+def test_sets_of_a_whole_run_are_kept_and_those_of_a_failed_one_are_not(project):
+    keep = (
+        "import torch; from vddlib.distillers import DistilledSet\n"
+        "from vddlib.distillers.stored.clips import StoredClips; from vddlib.notebook import outputs\n"
+        "content = StoredClips(torch.full((2, 4, 8, 8, 3), k, dtype=torch.uint8), torch.zeros(3), torch.ones(3))\n"
+        "card = {'method': 'random', 'params': {}}\n"
+        "outputs.keep({seed: DistilledSet(content, torch.tensor([0, 1]), ('a', 'b'), card) for seed in range(2 - k)})\n"
+        "if k == 2: raise ValueError('late')"
+    )
+    paths, kept = make("k: int = 0", keep, params="k: 0\n"), Path("runs/quick/11_tiny/v.sets")
+    runner.run(*paths)
+    assert sorted(path.name for path in kept.iterdir()) == ["random_seed0", "random_seed1"]
+    paths[1].write_text("k: 1\n")
+    runner.run(*paths)
+    assert [path.name for path in kept.iterdir()] == ["random_seed0"]
+    assert DistilledSet.load(kept / "random_seed0").pixels.max() == 1
+    paths[1].write_text("k: 2\n")
+    with pytest.raises(VddError, match="late"):
+        runner.run(*paths)
+    assert not kept.exists()
 
 
 def test_four_at_once(project):

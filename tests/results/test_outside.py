@@ -86,6 +86,11 @@ def test_a_card_says_what_the_set_is(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "comparisons", lambda df: pd.DataFrame([row]))
     written = export.export(tmp_path / "set", tmp_path / "out", "quick")
     assert "top-1 41.3 [39.0, 43.5]" in (written / "README.md").read_text()
+    part = Random().distill(train, 2, 0)
+    part.card["ipc"] = 3
+    part.save(tmp_path / "part", previews=False)
+    with pytest.raises(VddError, match="6 clips are not 3 of each of 3 classes"):
+        export.export(tmp_path / "part", tmp_path / "other")
     monkeypatch.setattr(export, "comparisons", lambda df: pd.DataFrame([row | {"ipc": 1}]))
     with pytest.raises(VddError, match="no record of random"):
         export.export(tmp_path / "set", tmp_path / "other", "quick")

@@ -6,6 +6,8 @@ from pathlib import Path
 from vddlib.core import provenance
 from vddlib.core.errors import VddError
 
+SETS = "sets"  # in the scratch folder of a run: distilled sets; and the suffix of where they are kept beside it
+
 
 @dataclass(frozen=True)
 class Job:
@@ -35,7 +37,7 @@ class Job:
         return self.root.joinpath("figures", self.scale, self.notebook.stem, self.output.stem)
 
     def beside(self, suffix: str) -> Path:
-        """The file of this run with another suffix: .csv .json .log .failed.ipynb"""
+        """The file of this run with another suffix: .csv .json .log .failed.ipynb .sets"""
         return self.output.with_suffix(suffix)
 
     def name(self, path: Path) -> str:

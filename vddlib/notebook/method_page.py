@@ -102,11 +102,13 @@ class MethodPage:
         return {seed: Random().distill(self.train, self.ipc, seed) for seed in self.seeds}
 
     def distil(self) -> HTML:
-        """Distil every set that is not in the cache. A table: seconds, how far the clips moved, first and last loss, gate.
+        """Distil every set that is not in the cache, and keep it beside the run.
 
+        A table: seconds, how far the clips moved, first and last loss, gate.
         `moved` is the mean absolute change of a pixel since the start, in grey levels (0 to 255). `gate` says whether the
         run distilled at all (see `distillers.matching.gates`); one that did not also prints a line.
         """
+        outputs.keep(self.sets)
         losses = [self.histories[seed].values["loss"] for seed in self.seeds]
         cards = [distilled.card for distilled in self.sets.values()]
         columns = {

@@ -1,11 +1,14 @@
-"""Where a notebook's figures and tables go, and the provenance they carry."""
+"""Where a notebook's figures, tables and distilled sets go, and the provenance they carry."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from vddlib import plots, results
 from vddlib.core import provenance
 from vddlib.datasets.clips import Clips
+from vddlib.distillers import DistilledSet
+from vddlib.notebook.job import SETS
 
 
 def folder() -> Path:
@@ -27,6 +30,14 @@ def figure(drawing, name: str, caption: str, clips: Clips | None = None):
 def table(frame, name: str, header: str = "", notes=(), clips: Clips | None = None) -> None:
     """Save a table as ``NAME.md``, ``.csv``, ``.tex`` and ``.json``."""
     results.write_table(frame, folder(), name, _origin(clips), header, notes)
+
+
+def keep(made: Mapping[int, DistilledSet]) -> None:
+    """Save the distilled set of each seed as ``VARIANT.sets/METHOD_seedN`` beside the run, for `vdd export`, `vdd evaluate` and
+    whoever wants to look at them. Nothing is saved outside of a run."""
+    run = os.environ.get("VDD_RUN")
+    for seed, one in made.items() if run else ():
+        one.save(Path(run) / SETS / f"{one.card['method']}_seed{seed}", previews=False)
 
 
 def _origin(clips: Clips | None) -> dict:

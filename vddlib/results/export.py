@@ -50,6 +50,11 @@ def export(source: Path, folder: Path, scale: str = "", quality: int = 10) -> Pa
     Raises VddError where `source` holds no set, `folder` something, or the scale no record of the method.
     """
     made = DistilledSet.load(source)
+    ipc = made.card.get("ipc")
+    if ipc and len(made) != ipc * len(made.classes):  # such as a batch of TSGF's in the cache
+        raise VddError(
+            f"{source}: {len(made)} clips are not {ipc} of each of {len(made.classes)} classes: a part of a set"
+        )
     rows = _rows(made, scale) if scale else ""
     write_videofolder(made, folder, quality)
     (Path(folder) / "README.md").write_text(card_of(made, quality, rows), encoding="utf-8")
