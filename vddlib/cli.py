@@ -163,6 +163,30 @@ def upload(
 
 
 @app.command()
+def pack(
+    scale: Annotated[str, typer.Argument(help="a scale that has been run, such as quick")],
+    archive: Annotated[Path | None, typer.Argument(help="[default: SCALE.vdd.tar]")] = None,
+):
+    """Collect what a scale's runs made (networks, experts, pools, sets) into one archive, for others to go on from."""
+    from vddlib.core.pack import pack as write
+
+    archive = archive or Path(f"{scale}.vdd.tar")
+    made = write(scale, archive)
+    typer.echo(f"{archive}: {len(made['artifacts'])} artifacts, {archive.stat().st_size / 1e6:.0f} MB")
+    if made["absent"]:
+        typer.echo(f"{len(made['absent'])} artifacts of runs elsewhere are not in this cache and not in the archive")
+
+
+@app.command()
+def unpack(archive: Annotated[Path, typer.Argument(help="what `vdd pack` wrote")]):
+    """Put finished work into the cache, every hash checked: notebooks then find it instead of making it again."""
+    from vddlib.core.pack import unpack as read
+
+    new, there = read(archive)
+    typer.echo(f"{new} artifacts are new in the cache, {there} were there")
+
+
+@app.command()
 def datasets():
     """Show each dataset: what it is, whether it is here, and how to get it."""
     import os

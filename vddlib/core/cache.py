@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from vddlib.core.provenance import project_root
 
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)  # somebody else's, or no folder at all
 OWN = "set VDD_CACHE to a folder of your own"
+USED = "artifacts.txt"  # in the folder of a run: what it took out of the cache, a line each
 
 
 def folder() -> Path:
@@ -62,6 +63,13 @@ def exists(kind: str, key: dict) -> bool:
         return (place / "key.json").is_file()
 
 
+def _note_use(place: Path) -> None:
+    """Let the run at hand know that it used this artifact; its provenance lists them, and `vdd pack` packs them."""
+    if run := os.environ.get("VDD_RUN"):
+        with suppress(OSError), Path(run, USED).open("a", encoding="utf-8") as file:
+            file.write(f"{place.parent.name}/{place.name}\n")
+
+
 @contextmanager
 def _closed_is_named(place: Path) -> Iterator[None]:
     """Turns what the file system says of a full disk, and of a cache that cannot be written or read, into one line."""
@@ -97,6 +105,7 @@ def get(kind: str, key: dict, build: Callable[[Path], None]) -> Path:
     worker runs it again and would wait forever for the lock that its parent holds.
     """
     place = _place(kind, key)
+    _note_use(place)
     if exists(kind, key):
         with _closed_is_named(place):
             return _readable(place)

@@ -186,6 +186,7 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
         "wall_seconds": round(seconds, 1),
         "peak_memory_mb": round(execution.peak_memory_mb, 1),
         "threads": threads,
+        "artifacts": _used(job.scratch / cache.USED),
     }
     draft = job.scratch / "provenance.json"
     draft.write_text(json.dumps(record, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
@@ -198,6 +199,11 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
     partial.replace(job.output)
     draft.replace(job.beside(".json"))
     log(f"done in {seconds:.0f} s, {record['peak_memory_mb']:.0f} MB: {job.name(job.output)}", always=True)
+
+
+def _used(listed: Path) -> list[str]:
+    """What the run took out of the cache: KIND/NAME, each once."""
+    return sorted(set(listed.read_text(encoding="utf-8").split())) if listed.is_file() else []
 
 
 def _failed(job: Job, partial: Path, failure) -> RunFailed:
