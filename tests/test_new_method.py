@@ -166,3 +166,63 @@ def test_a_new_method_appears_in_table_and_figure(copy, monkeypatch):
         assert done.returncode == 0, done.stderr
     assert "| Longest videos" in done.stdout and "| DM + shades" in done.stdout
     assert "in the figure:|DM + shades|Longest videos" in done.stdout
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the repository as a user has it."""
+    for name in ("vddlib", "notebooks", "params", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "Snakefile", "README.md", "uv.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def test_the_command_makes_methods_that_run_and_are_in_every_table(checkout):
+    env = {**os.environ, "PYTHONPATH": str(checkout), "VDD_CACHE": str(checkout / "cache")}
+    vdd = [sys.executable, "-m", "vddlib.cli"]
+    made = {"my_pick": "selector", "my_match": "objective"}
+    write_ucf(checkout / "data" / "tiny")
+    new = [[*vdd, "new-method", name, "--kind", kind, "--printed", f"Mine ({kind})"] for name, kind in made.items()]
+    runs = []
+    for number, name in ((30, "my_pick"), (31, "my_match")):
+        notebook, params = f"notebooks/{number}_{name}.ipynb", f"params/smoke/{number}_{name}/motions.yaml"
+        runs.append([*vdd, "run", "--quiet", notebook, params])
+    table = [
+        sys.executable,
+        "-c",
+        TABLE.replace("DM + shades", "Mine (selector)").replace("Longest videos", "Mine (objective)"),
+    ]
+    for command in (*new, *runs, table):
+        if command is runs[0]:  # on a dataset that takes no time to render
+            for params in checkout.glob("params/smoke/3*_my_*/motions.yaml"):
+                params.write_text(params.read_text() + "dataset: data/tiny\nstride: 2\n")
+        done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=800)
+        assert done.returncode == 0, done.stderr
+    assert "| Mine (selector)" in done.stdout and "| Mine (objective)" in done.stdout
+    assert "in the figure:|Mine (selector)|Mine (objective)" in done.stdout
+    readme = (checkout / "README.md").read_text()
+    assert "| `30_my_pick`" in readme and "| `31_my_match`" in readme
+    # What the project asks of its own files holds for those that were made.
+    files = [*checkout.glob("vddlib/distillers/*/my_*.py"), *checkout.glob("notebooks/3*_my_*.ipynb")]
+    assert len(files) == 4
+    ruff = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), *map(str, files)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert ruff.returncode == 0, ruff.stdout
+    again = subprocess.run(new[0], cwd=checkout, env=env, capture_output=True, text=True)
+    assert again.returncode == 2 and "there is a method my_pick already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "name, printed, why", [("dm", "", "already"), ("My Method", "", "lower-case"), ("mine", 'a "b"', "quotes")]
+)
+def test_names_that_cannot_be_are_refused(tmp_path, name, printed, why):
+    from vddlib.core.errors import VddError
+    from vddlib.notebook.new_method import new_method
+
+    with pytest.raises(VddError, match=why):
+        new_method(name, printed, root=ROOT)
+    with pytest.raises(VddError, match="no checkout"):
+        new_method("mine", root=tmp_path)

@@ -186,6 +186,29 @@ def unpack(archive: Annotated[Path, typer.Argument(help="what `vdd pack` wrote")
     typer.echo(f"{new} artifacts are new in the cache, {there} were there")
 
 
+@app.command(name="new-method")
+def new_method(
+    name: Annotated[str, typer.Argument(help="in records and files: lower-case letters, digits and _")],
+    printed: Annotated[str, typer.Option(help="in print  [default: made of the name]")] = "",
+    kind: Annotated[
+        str, typer.Option(help="selector (keeps clips of a pool) or objective (what clips are fitted to)")
+    ] = "selector",
+):
+    """Add a method of your own to this checkout: a file, a notebook, two params files and a row, which run as they are."""
+    from vddlib.notebook.new_method import FOLDERS
+    from vddlib.notebook.new_method import new_method as make
+
+    if kind not in FOLDERS:
+        raise VddError(f"--kind {kind}: one of {', '.join(FOLDERS)}")
+    made = make(name, printed, kind)
+    for path in made:
+        typer.echo(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    source, notebook, smoke = made[:3]
+    typer.echo(
+        f"\nedit {source.name}, then: vdd run notebooks/{notebook.name} params/smoke/{smoke.parent.name}/{smoke.name}"
+    )
+
+
 @app.command()
 def datasets():
     """Show each dataset: what it is, whether it is here, and how to get it."""
