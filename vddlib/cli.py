@@ -186,6 +186,28 @@ def unpack(archive: Annotated[Path, typer.Argument(help="what `vdd pack` wrote")
     typer.echo(f"{new} artifacts are new in the cache, {there} were there")
 
 
+@app.command()
+def compare(
+    scale: Annotated[str, typer.Argument(help="quick, miniucf10, paper, ...")] = "quick",
+    paper: Annotated[str, typer.Option(help="tsgf, optdistill, idtd or diffusion  [default: all]")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="cells without a record of ours, too")] = False,
+):
+    """Print every published accuracy beside ours at a scale, with a status per cell."""
+    from vddlib.results.cells import EXPLAINED, NOT_RUN, blocks, cells
+    from vddlib.results.records import load
+    from vddlib.results.write import markdown
+
+    found = cells(load(scale), paper or None)
+    missing = (found["status"] == NOT_RUN).sum()
+    shown = found if everything else found[found["status"] != NOT_RUN]
+    notes = (
+        []
+        if everything or not missing
+        else [f"{missing} published cells have no record at this scale (--all lists them)."]
+    )
+    typer.echo(markdown(blocks(shown), f"Scale {scale}, percent, mean (std). {EXPLAINED}.", notes))
+
+
 @app.command(name="new-method")
 def new_method(
     name: Annotated[str, typer.Argument(help="in records and files: lower-case letters, digits and _")],

@@ -212,7 +212,7 @@ def test__files__are_written_as_all_tables_are(tmp_path):
 
 
 def test__grey__is_escaped_once():
-    table = pd.DataFrame({"a": [Grey("50 % †"), "50 %", Grey("")]})
+    table = pd.DataFrame({"a": [Grey("50 % †"), "50 %", Grey("")]}, dtype=object)
     assert "<sub>50 % †</sub>" in markdown([results.Block("", table)])
     text = latex([results.Block("", table)])
     assert r"\textcolor{gray}{50 \% $\dagger$}" in text and text.count("textcolor") == 1

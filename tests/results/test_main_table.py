@@ -248,8 +248,8 @@ def test__ablations__what_differs_is_a_column():
         students("tsgf", [1.0], variant="not an experiment", **SOFT),
     )
     order = {block.header.partition(":")[0]: block.table for block in (ipcs, groups, labels)}
-    assert list(order["ipcs"]) == ["method", "ipc", "ours", "published"]
-    assert order["ipcs"]["published"].fillna("").tolist() == ["39.2 (0.7)", ""]
+    assert list(order["ipcs"]) == ["method", "ipc", "ours", "published", "published on"]
+    assert order["ipcs"]["published"].tolist() == ["39.2 (0.7)", "54.8 (0.5)"]
     assert order["groups"][["subset", "ours", "n"]].values.tolist() == [
         ["dynamic", "50.0", 1], ["static", "51.0 (1.4)", 2]
     ]  # fmt: skip

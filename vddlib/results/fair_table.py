@@ -176,7 +176,7 @@ def motion_blocks(df: pd.DataFrame) -> list[Block]:
         head = part.iloc[0]
         clip = f"{head['frames']} frames of {head['size']}x{head['size']}"
         names = f"{display(head['dataset'])} · protocol {protocol} · student {display(head['student'])} · {clip}"
-        blocks.append(Block(names, pd.DataFrame(table)))
+        blocks.append(Block(names, pd.DataFrame(table, dtype=object)))  # else pandas makes plain text of Grey
     if not blocks:
         raise VddError(
             "no record has a student tested on stilled, shuffled or reversed clips (columns top1_still, ...)"

@@ -24,7 +24,10 @@ class Block(NamedTuple):
 
 
 class Grey(str):
-    """Text of a cell that is to be seen less: grey in LaTeX, small in Markdown, where GitHub lets nothing be coloured."""
+    """Text of a cell that is to be seen less: grey in LaTeX, small in Markdown, where GitHub lets nothing be coloured.
+
+    It needs a column of dtype object: pandas' own type of text, where pyarrow is installed, keeps the letters alone.
+    """
 
     __slots__ = ()
 

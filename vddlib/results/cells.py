@@ -1,0 +1,101 @@
+"""Every published accuracy beside ours, with a status: reproduced, differs, measured on another dataset, or not run here."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from vddlib.core.errors import unknown
+from vddlib.evaluation.statistics import interval
+from vddlib.results.ablations import EXPERIMENTS
+from vddlib.results.compare import SAME, STANDS_FOR
+from vddlib.results.published import papers, published
+from vddlib.results.schema import blank_to_none, display
+from vddlib.results.write import Block, cell
+
+METRICS = ("top1", "top5", "auc", "f1")
+REPRODUCED, DIFFERS, ELSEWHERE, NOT_RUN = "reproduced", "differs", "another dataset", "not run"
+COLUMNS = ["paper", "table", "method", "dataset", "ipc", "metric", "published", "ours", "on", "difference", "status"]
+EXPLAINED = (
+    "reproduced: the published mean lies in our 95 % interval over seeds, widened by its own standard deviation; differs: it "
+    "does not (one seed has no interval); another dataset: ours is of the nearest one, compare the order and not the level; "
+    "not run: no record of this method, protocol, student and number of clips at this scale"
+)
+
+
+def cells(df: pd.DataFrame, paper: str | None = None) -> pd.DataFrame:
+    """A row per published accuracy of one paper, or of all: what is printed, ours, and the status that EXPLAINED explains.
+
+    `df` are records. Ours are of the same method, protocol, metric, IPC and architecture of the student (whatever its width),
+    and of the same dataset, else of one that stands for it, which `on` names. Raises VddError for an unknown paper.
+    """
+    if paper and paper not in papers():
+        raise unknown("paper", paper, papers())
+    theirs = published(paper=paper)
+    theirs = theirs[theirs["metric"].isin(METRICS)]
+    return pd.DataFrame([_beside(row, df) for row in theirs.to_dict("records")], columns=COLUMNS)
+
+
+def blocks(found: pd.DataFrame) -> list[Block]:
+    """The cells of each table of each paper, and above them how many have which status."""
+    made = []
+    for (paper, table), part in found.groupby(["paper", "table"], sort=False):
+        counted = ", ".join(f"{count} {status}" for status, count in part["status"].value_counts().items())
+        shown = part.drop(columns=["paper", "table"]).assign(
+            method=part["method"].map(display), dataset=part["dataset"].map(display), on=part["on"].map(display),
+            ipc=part["ipc"].map(lambda ipc: "" if pd.isna(ipc) else str(ipc)),
+        )  # fmt: skip
+        made.append(Block(f"{papers()[paper]}, table {table}: {counted}", shown))
+    return made
+
+
+def _beside(theirs: dict, df: pd.DataFrame) -> dict:
+    row = {name: theirs[name] for name in ("paper", "table", "method", "dataset", "ipc", "metric")}
+    row |= {
+        "published": cell(theirs["mean"], theirs["std"]),
+        "ours": "",
+        "on": "",
+        "difference": None,
+        "status": NOT_RUN,
+    }
+    for dataset in _datasets(theirs["dataset"].partition("[")[0]):
+        values = _ours(theirs, df, dataset)
+        if len(values) == 0:
+            continue
+        spread = values.std(ddof=1) if len(values) > 1 else np.nan
+        same = dataset == theirs["dataset"].partition("[")[0] or SAME.get(dataset) == theirs["dataset"]
+        status = ELSEWHERE
+        if same:
+            found = interval(values[:, None])
+            reach = (found.high - found.mean if len(values) > 1 else 0.0) + np.nan_to_num(theirs["std"])
+            row["difference"] = values.mean() - theirs["mean"]
+            status = REPRODUCED if abs(row["difference"]) <= reach else DIFFERS
+        return row | {"ours": f"{cell(values.mean(), spread)}, n {len(values)}", "on": dataset, "status": status}
+    return row
+
+
+def _datasets(name: str) -> Iterable[str]:
+    """The datasets whose records may stand beside one of the papers': itself, its split of the field, its stand-ins."""
+    others = [ours for ours, stood in STANDS_FOR.items() if stood == name]
+    return [name, *sorted(others, key=lambda ours: ours not in SAME)]
+
+
+def _ours(theirs: dict, df: pd.DataFrame, dataset: str) -> np.ndarray:
+    """The metric of every seed, of plain records, else of those of the experiment that answers the table."""
+    subset = theirs["dataset"].partition("[")[2].rstrip("]")
+    ipc = df["ipc"].isna() if pd.isna(theirs["ipc"]) else df["ipc"].eq(theirs["ipc"]).fillna(False)
+    fits = (
+        (df["method"] == theirs["method"]) & (df["dataset"] == dataset) & (df["protocol"] == theirs["protocol"]) & ipc
+    )
+    if theirs["student"]:
+        fits &= df["student"].str.partition("(")[0] == theirs["student"]
+    mine = df[fits & df[theirs["metric"]].notna()]
+    part = mine["subset"].map(blank_to_none) if "subset" in mine else pd.Series(None, index=mine.index, dtype=object)
+    mine = mine[part == subset] if subset else mine[part.isna()]
+    variant = (
+        mine["variant"].map(blank_to_none) if "variant" in mine else pd.Series(None, index=mine.index, dtype=object)
+    )
+    answers = [n for n, one in EXPERIMENTS.items() if (one.paper, one.table) == (theirs["paper"], theirs["table"])]
+    plain, experiment = mine[variant.isna()], mine[variant.isin(answers)]
+    chosen = plain if len(plain) else experiment
+    return chosen.groupby("seed")[theirs["metric"]].mean().to_numpy(float)
