@@ -39,6 +39,7 @@ PAPER = {
     "15_latte_pool": "miniucf",
     "16_select_videos": "miniucf_ipc1",
     "17_selection_ablations": "miniucf_printed_ipc5",
+    "18_cross_architecture": "miniucf_ipc1",
 }
 # A generator of 674 M parameters at 256 x 256, in latents of weights that are not here: the same values in a small one.
 GENERATOR = {
@@ -86,6 +87,9 @@ def test_the_papers_parameters_run(notebook, two_classes, shared_cache, tmp_path
         for name, values in given["methods"].items():
             build(name, **values)  # each runs with these in its own notebook
         short["methods"] = {"random": {}, "tsgf": given["methods"]["tsgf"] | {"iterations": 2}}
+    if "recipes" in given:
+        short["recipes"] = {name: recipe | {"epochs": 1} for name, recipe in given["recipes"].items()}
+        short["students"] = {name: given["students"][name] for name in ("minic3d", "cnn_gru")}
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(given | short | {"dataset": str(two_classes)}))
     made = run(source, params, tmp_path / "runs" / "out.ipynb", quiet=True)

@@ -48,6 +48,8 @@ EXPERIMENTS = {  # by the variant that its records carry
     "selection embedders, generated pool": Experiment(
         "what embeds for TAC-DT, choosing from generated clips", "diffusion", None
     ),
+    "cross-architecture": Experiment("every method's clips, students of other architectures", "tsgf", 4),
+    "classifiers": Experiment("C3D and Video Swin on chosen clips", "diffusion", 5),
     "compare": Experiment("OptDistill with one thing changed", "optdistill", None),
     "hard labels": Experiment("sets with soft labels, under hard ones", "optdistill", None),
     "from files": Experiment(

@@ -1,0 +1,148 @@
+"""Every method's sets, learnt by students of every architecture: what notebook 18 measures, tables and says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
+from scipy.stats import kendalltau
+
+from vddlib import evaluation
+from vddlib.core.errors import VddError
+from vddlib.datasets.clips import Clips
+from vddlib.distillers import TSGF, DistilledSet
+from vddlib.distillers.base import Distiller
+from vddlib.evaluation.evaluate import Report
+from vddlib.evaluation.protocols import Protocol
+from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed
+from vddlib.notebook.storage import Sets
+from vddlib.results.methods import own_protocol
+from vddlib.results.schema import display
+from vddlib.results.write import cell
+from vddlib.training.networks import Network
+
+VARIANT, OF_SELECTORS = "cross-architecture", "classifiers"  # in records: TSGF's table 4, the diffusion paper's table 5
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all students share. `recipes`: by protocol, epochs, batch_size and lr of the papers' protocols; `fair` names fair
+    ones, whose recipe stays while the student is another; `fair_steps` (for tests) replaces their steps."""
+
+    train: Clips
+    test: Clips
+    students: Sequence[Network]
+    recipes: Mapping[str, Mapping[str, Any]]
+    fair: Sequence[str] = ("F",)
+    fair_steps: int = 0
+    device: str = "auto"
+
+    def own(self, distiller: Distiller) -> Protocol:
+        """The protocol of a method's paper, at this scale's recipe. Raises VddError where that has none."""
+        letter = own_protocol(distiller.method)
+        if letter not in self.recipes:
+            raise VddError(f"{distiller.method} is measured under protocol {letter}: recipes names none for it")
+        options = dict(self.recipes[letter])
+        if isinstance(distiller, TSGF):  # guided by the same saliency, softened by the same temperature
+            guided = {name: getattr(distiller, name) for name in ("epsilon", "window", "length")}
+            options |= {"augmentation": (("tsgf_videomix", guided),), "temperature": distiller.temperature}
+        return evaluation.protocol(letter, **options)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Students of one architecture on one method's sets, under one protocol."""
+
+    method: str
+    student: Network
+    report: Report = field(repr=False)
+    protocol: str
+
+    @property
+    def top1(self) -> list[float]:
+        """Top-1 of every seed, in percent."""
+        return self.report.values()
+
+
+def run(built: Mapping[str, Distiller], sets: Sets, setting: Setting) -> list[Result]:
+    """A student of every architecture on every set, under the method's own protocol and the fair ones; finished ones come
+    out of the cache."""
+    found = []
+    for name, by_seed in sets.items():
+        own = setting.own(built[name])
+        for student in setting.students:
+            options = {"network": student, "device": setting.device}
+            report = evaluation.evaluate_each(by_seed, setting.test, own, **options)
+            found.append(Result(name, student, report, own.name))
+            for letter in setting.fair:
+                found.append(Result(name, student, _fairly(by_seed, letter, student, setting), letter))
+    return found
+
+
+def _fairly(by_seed: Mapping[int, DistilledSet], letter: str, student: Network, setting: Setting) -> Report:
+    protocol, _ = evaluation.fair(letter, setting.train, setting.fair_steps)
+    options = {"steps": setting.fair_steps, "device": setting.device}
+    teacher = (
+        (lambda seed: evaluation.fair_teacher(setting.train, seed, **options)) if protocol.labels == "teacher" else None
+    )
+    shared = {"network": student, "device": setting.device, "teacher": teacher}
+    return evaluation.evaluate_each(by_seed, setting.test, protocol, **shared)
+
+
+def records(found: Sequence[Result]) -> list[dict]:
+    """Rows for `results.record`; selectors of the diffusion paper are an experiment of their own."""
+    rows = []
+    for result in found:
+        variant = OF_SELECTORS if own_protocol(result.method) == "C" else VARIANT
+        rows += [row | {"variant": variant} for row in result.report.rows]
+    return rows
+
+
+def table(found: Sequence[Result], fair: bool) -> pd.DataFrame:
+    """A row per method and protocol, a column per student: 'mean (std)' over seeds, in percent.
+
+    `fair`: of the fair protocols, else of the papers' own.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for result in found:
+        if (result.protocol in evaluation.FAIR) == fair:
+            spread = stdev(result.top1) if len(result.top1) > 1 else float("nan")
+            row = rows.setdefault((result.method, result.protocol), {})
+            row[printed(result.student)] = cell(fmean(result.top1), spread)
+    shown = [{"method": display(method), "protocol": protocol, **row} for (method, protocol), row in rows.items()]
+    return pd.DataFrame(shown)
+
+
+def printed(student: Network) -> str:
+    """An architecture in print, without its options."""
+    return display(student.name)
+
+
+def agreement(found: Sequence[Result], protocol: str) -> pd.DataFrame:
+    """Kendall's tau between how two architectures order the methods under a protocol, a row per pair: 1 is the same order."""
+    means: dict[str, dict[str, float]] = {}
+    for result in found:
+        if result.protocol == protocol:
+            means.setdefault(printed(result.student), {})[result.method] = fmean(result.top1)
+    rows = []
+    for one, other in combinations(means, 2):
+        methods = [name for name in means[one] if name in means[other]]
+        if len(methods) > 2:  # of two methods tau is 1 or -1, whatever they are
+            tau = kendalltau([means[one][name] for name in methods], [means[other][name] for name in methods]).statistic
+            rows.append({"student": one, "other": other, "methods": len(methods), "tau": tau})
+    return pd.DataFrame(rows, columns=["student", "other", "methods", "tau"])
+
+
+def sentences(found: Sequence[Result], protocol: str, reference: str = "random") -> list[str]:
+    """The conclusion, computed: for each architecture the method that is furthest above random clips, paired by seed."""
+    said = []
+    for student in dict.fromkeys(printed(result.student) for result in found):
+        mine = {r.method: r.top1 for r in found if r.protocol == protocol and printed(r.student) == student}
+        base, others = mine.get(reference), {name: values for name, values in mine.items() if name != reference}
+        if base and others:
+            best = max(others, key=lambda name: fmean(others[name]))
+            name = f"For {student} under {protocol}, {display(best)} (the best here)"
+            said.append(compare_by_seed(name, others[best], "random clips", base))
+    return said[:MOST_SENTENCES]
