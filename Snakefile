@@ -22,7 +22,7 @@ SCALES += sorted(folder.name for folder in Path("params").iterdir() if folder.na
 TABLES = ["20_tables_and_figures", "21_fair_protocols"]  # of all records of a scale
 ABLATIONS = ["10_idtd_ablations/*", "12_tsgf_ablations/*", "14_storage_and_information/*"]  # of quick
 ABLATIONS += ["08_vdsd/mtt_*", "08_vdsd/frepo_*", "15_latte_pool/*", "16_select_videos/*", "17_selection_ablations/*"]
-ABLATIONS += ["18_cross_architecture/*", "24_controls/*", "22_searches/*", "*/*_ipc1"]
+ABLATIONS += ["18_cross_architecture/*", "19_action_segmentation/*", "24_controls/*", "22_searches/*", "*/*_ipc1"]
 # Notebooks that need the teachers or sets of other notebooks run after those: beside them, they would occupy a core and wait.
 NOTEBOOKS = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
 METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith("_ablations")]

@@ -216,7 +216,8 @@ def test_the_command_makes_methods_that_run_and_are_in_every_table(checkout):
 
 
 @pytest.mark.parametrize(
-    "name, printed, why", [("dm", "", "already"), ("My Method", "", "lower-case"), ("mine", 'a "b"', "quotes")]
+    "name, printed, why",
+    [("dm", "", "already"), ("My Method", "", "lower-case"), ("mine", 'a "b"', "quotes"), ("mine", "a\\b", "quotes")],
 )
 def test_names_that_cannot_be_are_refused(tmp_path, name, printed, why):
     from vddlib.core.errors import VddError

@@ -139,6 +139,9 @@ def list_as(name, at):
         (other_key, True, "not named by the hash of its key"),
         (list_as("networks/" + "a" * 20, "model.pt"), False, "model.pt is no file of an artifact"),
         (list_as("networks/" + "a" * 20, "../../x.json"), False, "is no file of an artifact"),
+        (list_as("networks/" + "a" * 20, "..\\..\\x.json"), False, "is no file of an artifact"),
+        (list_as("networks/" + "a" * 20, "C:/x.json"), False, "is no file of an artifact"),
+        (list_as("networks/" + "a" * 20, ".hidden.json"), False, "is no file of an artifact"),
         (list_as("networks/../../etc", "x.json"), False, "no artifact that may be passed on"),
         (list_as("store/" + "a" * 20, "x.json"), False, "no artifact that may be passed on"),
         (lambda files: files.pop(pack.MANIFEST), False, "does not begin with"),
@@ -162,9 +165,13 @@ def test_links_and_halves_are_refused(scale, elsewhere):
     pack.pack("quick", archive, scale)
     whole = archive.read_bytes()
     elsewhere()
-    archive.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(VddError):
-        pack.unpack(archive)
+    with tarfile.open(archive) as tar:
+        ends = [member.offset for member in tar][1:]  # where each file after the manifest begins
+    for cut in (*ends, len(whole) // 2, *(end + 100 for end in ends)):
+        archive.write_bytes(whole[:cut])
+        with pytest.raises(VddError, match=r"not a whole archive|ends before|cannot be read"):
+            pack.unpack(archive)
+        assert not list(cache.folder().rglob(".*.unpacking"))
     archive.write_bytes(b"no archive at all" * 100)
     with pytest.raises(VddError, match="not a whole archive"):
         pack.unpack(archive)
@@ -179,6 +186,15 @@ def test_links_and_halves_are_refused(scale, elsewhere):
                 member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     with pytest.raises(VddError, match="not a file that the manifest lists"):
+        pack.unpack(archive)
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            if name.endswith("card.json"):
+                member.pax_headers = {"GNU.sparse.map": "x", "GNU.sparse.size": "100000000"}
+            tar.addfile(member, io.BytesIO(data))
+    with pytest.raises(VddError, match=r"not a whole archive|not a file that the manifest lists"):
         pack.unpack(archive)
 
 

@@ -137,6 +137,11 @@ def test_folders_that_hold_no_set_are_refused(tiny, tmp_path):
     (soft / "card.json").unlink()
     with pytest.raises(VddError, match=r"soft labels need card\.json"):
         read_set(soft, train)
+    odd = write_videofolder(Random().distill(train, 1, seed=0), tmp_path / "odd")
+    card = json.loads((odd / "card.json").read_text())
+    (odd / "card.json").write_text(json.dumps(card | {"peak_memory_mb": "lots"}))
+    with pytest.raises(VddError, match="peak_memory_mb is 'lots', not a number"):
+        read_set(odd, train)
     (soft / METADATA).write_text("{not json")
     with pytest.raises(VddError, match="cannot be read"):
         read_set(soft, train)

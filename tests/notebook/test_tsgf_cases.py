@@ -25,7 +25,7 @@ def named(experiment: str, **options) -> list[str]:
 
 
 def test_cases_that_differ_from_tsgf_in_its_parts():
-    random, baseline, no_mask, no_mix, tsgf = cases_of("components")
+    no_mask, no_mix, baseline, random, tsgf = cases_of("components")
     assert random == Case("random")
     assert [case.method for case in (baseline, no_mask, no_mix)] == ["tsgf[baseline]", "tsgf[no_mask]", "tsgf[no_mix]"]
     assert baseline.change == no_mask.change == {"mask": "none"} and not no_mix.change
@@ -92,7 +92,7 @@ def test_experiments_that_cannot_be_made_are_refused(experiment, options, why):
 def test_the_table_of_cases_shows_where_they_depart_from_tsgf():
     table = cases_table(cases_of("components"))
     assert list(table) == ["method", "change", "mix"]
-    assert table.iloc[1].tolist() == ["tsgf[baseline]", "mask=none", "none"]
+    assert table.iloc[2].tolist() == ["tsgf[baseline]", "mask=none", "none"]
     assert table.iloc[4].tolist() == ["tsgf", "", "guided VideoMix"]
     assert list(cases_table(cases_of("groups", groups=GROUPS))) == ["method", "subset", "classes"]
     assert list(cases_table([Case()])) == ["method"]

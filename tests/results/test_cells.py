@@ -13,7 +13,8 @@ from vddlib.results.cells import DIFFERS, ELSEWHERE, NOT_RUN, REPRODUCED, blocks
 
 def records(values, method="dm", dataset="miniucf", ipc=1, protocol="A", student="minic3d", **more):
     """A record per seed."""
-    shared = {"method": method, "dataset": dataset, "ipc": ipc, "protocol": protocol, "student": student, **more}
+    shared = {"method": method, "dataset": dataset, "ipc": ipc, "protocol": protocol, "student": student}
+    shared |= {"teacher": None, "frames": 16, "size": 112, "epochs": 500, **more}
     rows = [
         shared | {"seed": seed, "top1": value, "top5": None, "auc": None, "f1": None}
         for seed, value in enumerate(values)
@@ -52,8 +53,11 @@ def test_other_datasets_stand_beside_and_are_named():
     assert (row["on"], row["status"]) == ("miniucf10", ELSEWHERE) and pd.isna(row["difference"])
     both = pd.concat([records([40.0], dataset="miniucf10"), records([15.3])])
     assert one(cells(both, "tsgf"))["on"] == "miniucf"  # its own, where there is one
-    split = one(cells(records([6.0, 6.2], dataset="hmdb51-vdsd"), "tsgf"), dataset="hmdb51")
-    assert (split["on"], split["status"]) == ("hmdb51-vdsd", REPRODUCED)  # the papers' split
+    both = pd.concat([records([20.0, 21.0], dataset="hmdb51"), records([6.0, 6.2], dataset="hmdb51-vdsd")])
+    split = one(cells(both, "tsgf"), dataset="hmdb51")
+    assert (split["on"], split["status"]) == ("hmdb51-vdsd", REPRODUCED)  # the papers' split, and not the official one
+    official = one(cells(both[both["dataset"] == "hmdb51"], "tsgf"), dataset="hmdb51")
+    assert (official["on"], official["status"]) == ("hmdb51", ELSEWHERE) and pd.isna(official["difference"])
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,27 @@ def test_a_students_width_may_differ_and_experiments_answer_their_table():
     assert one(cells(records([15.0, 15.5], student="minic3d(widths=16x32x64)"), "tsgf"))["status"] == REPRODUCED
     df = records([54.0, 55.0], method="tsgf[no_mix]", ipc=5, protocol="D", variant="components")
     assert one(cells(df, "tsgf"), "tsgf[no_mix]", ipc=5, table=3)["status"] == REPRODUCED
+
+
+def test_runs_that_differ_are_never_averaged():
+    longer, shorter = records([15.0, 15.5]), records([25.0, 26.0], epochs=50)
+    assert one(cells(pd.concat([shorter, longer]), "tsgf"))["ours"] == "15.2 (0.4), n 2"  # the one with more epochs
+    narrow = records([30.0, 31.0, 32.0], student="minic3d(widths=8x8)")
+    assert one(cells(pd.concat([longer, narrow]), "tsgf"))["ours"] == "31.0 (1.0), n 3"  # the width with most seeds
+    same = {"method": "random", "student": "cnn_gru", "protocol": "A"}
+    two = [
+        records([10.0, 11.0], **same, variant="architectures"),
+        records([20.0, 22.0], **same, variant="cross-architecture"),
+    ]
+    found = cells(pd.concat(two), "tsgf")
+    mine = found[(found["table"] == 4) & (found["method"] == "random") & (found["status"] != NOT_RUN)]
+    assert mine["ours"].tolist() == ["10.5 (0.7), n 2"]  # of one experiment
+    pools = {"method": "vst_unet[ce]", "student": "c3d", "protocol": "C", "ipc": 5}
+    generated = records([50.0, 51.0], **pools, variant="selection losses, generated pool")
+    real = records([30.0, 31.0], **pools, variant="selection losses, real pool")
+    found = cells(pd.concat([real, generated]), "diffusion")
+    losses = found[(found["table"] == 6) & (found["method"] == "vst_unet[ce]") & (found["metric"] == "top1")]
+    assert losses["ours"].tolist() == ["50.5 (0.7), n 2"]  # the paper's pool is a generated one
 
 
 def test_tables_of_every_paper_in_print():

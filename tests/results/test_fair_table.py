@@ -223,3 +223,17 @@ def test__of_papers__leaves_the_fair_protocols_to_their_own_table():
     papers = pd.concat([df, df[df["method"] == "dm"].assign(protocol="A")], ignore_index=True)
     assert set(results.of_papers(papers)["protocol"]) == {"A"}
     assert len(results.of_papers(df)) == len(df), "where nothing else was measured, everything is shown"
+
+
+def test__controls__leave_ablations_to_their_own_table():
+    df = fair_records(2)
+    mine = df[df["method"] == "dm"]
+    tiles = mine.assign(method="optdistill", variant="tiles")
+    ablations = [
+        mine.assign(method=name, variant=variant)
+        for name, variant in (("optdistill[n1]", "compare"), ("random", "components"))
+    ]
+    found = results.fair.controls(pd.concat([df, tiles, *ablations], ignore_index=True))
+    assert set(found["method"]) == {"random", "optdistill[tiles]"}
+    blocks, _ = fair_blocks(pd.concat([df, tiles, *ablations], ignore_index=True))
+    assert blocks and results.fair.controls(pd.concat([df, *ablations], ignore_index=True)).empty

@@ -11,7 +11,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock
@@ -39,6 +39,7 @@ SUFFIXES = (".json", ".safetensors", ".npy", ".mp4", ".csv")
 LONGEST_MANIFEST = 2**28  # bytes: more is no manifest
 BLOCK = 2**20
 NAME = re.compile(r"[a-z_]+/[0-9a-f]{20}")
+PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # of a path in an artifact: on no system another folder's
 
 
 def used_by(scale: str, root: Path | None = None) -> list[str]:
@@ -99,7 +100,7 @@ def unpack(archive: Path) -> tuple[int, int]:
             members = iter(tar)
             manifest = _manifest(tar, members)
             return _unpack(tar, members, manifest, archive)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:  # malformed headers give any of them
         raise VddError(f"{archive}: not a whole archive of vdd pack ({first_line(error)})") from None
     except OSError as error:
         raise VddError(f"{error.filename or archive}: cannot be read or written ({error.strerror or error})") from None
@@ -123,19 +124,25 @@ def _unpack(tar, members: Iterator[tarfile.TarInfo], manifest: dict, archive: Pa
             if not waiting[name]:
                 there += place is None
                 new += place is not None and _finish(place, name, archive)
+        if missing := [name for name, files in waiting.items() if files]:
+            raise VddError(f"{archive}: ends before {missing[0]} is whole; copy it again")
     except BaseException:
         if place is not None:
             shutil.rmtree(place, ignore_errors=True)
         raise
-    if missing := [name for name, files in waiting.items() if files]:
-        raise VddError(f"{archive}: ends before {missing[0]}; copy it again")
     return new, there
 
 
 def _manifest(tar, members: Iterator[tarfile.TarInfo]) -> dict[str, Any]:
     """The manifest, the first file of an archive. Raises VddError where it is none."""
     first = next(members, None)
-    if first is None or first.name != MANIFEST or not first.isreg() or first.size > LONGEST_MANIFEST:
+    if (
+        first is None
+        or first.name != MANIFEST
+        or not first.isreg()
+        or first.issparse()
+        or first.size > LONGEST_MANIFEST
+    ):
         raise VddError(f"{tar.name}: does not begin with {MANIFEST}: no archive of vdd pack")
     try:
         manifest = json.loads(tar.extractfile(first).read())
@@ -149,8 +156,9 @@ def _manifest(tar, members: Iterator[tarfile.TarInfo]) -> dict[str, Any]:
         if not NAME.fullmatch(name) or name.partition("/")[0] not in KINDS or "key.json" not in files:
             raise VddError(f"{tar.name}: {name!r} is no artifact that may be passed on")
         for at in files:
-            inside = PurePosixPath(at)
-            if inside.is_absolute() or ".." in inside.parts or inside.suffix not in SUFFIXES or str(inside) != at:
+            parts, place = at.split("/"), cache.folder() / name
+            plain = all(PART.fullmatch(part) for part in parts) and Path(at).suffix in SUFFIXES
+            if not plain or not (place / at).resolve().is_relative_to(place.resolve()):
                 raise VddError(f"{tar.name}: {name}/{at} is no file of an artifact")
     return manifest
 
@@ -158,7 +166,7 @@ def _manifest(tar, members: Iterator[tarfile.TarInfo]) -> dict[str, Any]:
 def _split(member: tarfile.TarInfo, waiting: dict[str, dict[str, str]]) -> tuple[str, str]:
     """(artifact, file in it) of a member of the archive. Raises VddError for one that the manifest does not list."""
     name, at = "/".join(member.name.split("/")[:2]), "/".join(member.name.split("/")[2:])
-    if not member.isreg() or at not in waiting.get(name, {}):
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse() or at not in waiting.get(name, {}):
         raise VddError(f"{member.name}: not a file that the manifest lists")
     return name, at
 

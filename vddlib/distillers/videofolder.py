@@ -155,9 +155,18 @@ def _card(folder: Path, train: Clips, labels: torch.Tensor) -> dict[str, Any]:
             raise VddError(f"{folder / 'card.json'}: not JSON ({type(error).__name__})") from None
         if not isinstance(own, dict) or not isinstance(own.get("method", UNKNOWN), str):
             raise VddError(f"{folder / 'card.json'}: not a mapping that names a method")
+        check_numbers(own, folder / "card.json")
         card |= {name: value for name, value in own.items() if name not in ("params", "ipc")}
         card["params"] = own["params"] if isinstance(own.get("params"), dict) else {}
     return card
+
+
+def check_numbers(card: dict[str, Any], path: Path) -> None:
+    """Raises VddError where an entry that is a number, if it is there, is none: records and protocols reckon with it."""
+    for name in ("distill_seconds", "peak_memory_mb", "temperature", "teacher_seconds", "moved", "seed"):
+        value = card.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise VddError(f"{path}: {name} is {value!r}, not a number")
 
 
 def _targets(items: list[Item], card: dict[str, Any], train: Clips, folder: Path) -> torch.Tensor | None:

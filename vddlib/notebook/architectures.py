@@ -6,8 +6,9 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, ttest_rel
 
 from vddlib import evaluation
 from vddlib.core.errors import VddError
@@ -16,13 +17,15 @@ from vddlib.distillers import TSGF, DistilledSet
 from vddlib.distillers.base import Distiller
 from vddlib.evaluation.evaluate import Report
 from vddlib.evaluation.protocols import Protocol
-from vddlib.notebook.conclude import MOST_SENTENCES, compare_by_seed
+from vddlib.evaluation.statistics import holm
+from vddlib.notebook.conclude import MOST_SENTENCES
 from vddlib.notebook.storage import Sets
 from vddlib.results.methods import own_protocol
 from vddlib.results.schema import display
 from vddlib.results.write import cell
 from vddlib.training.networks import Network
 
+ALPHA = 0.05
 VARIANT, OF_SELECTORS = "cross-architecture", "classifiers"  # in records: TSGF's table 4, the diffusion paper's table 5
 
 
@@ -92,12 +95,9 @@ def _fairly(by_seed: Mapping[int, DistilledSet], letter: str, student: Network, 
 
 
 def records(found: Sequence[Result]) -> list[dict]:
-    """Rows for `results.record`; selectors of the diffusion paper are an experiment of their own."""
-    rows = []
-    for result in found:
-        variant = OF_SELECTORS if own_protocol(result.method) == "C" else VARIANT
-        rows += [row | {"variant": variant} for row in result.report.rows]
-    return rows
+    """Rows for `results.record`; runs with a selector of the diffusion paper among them are an experiment of their own."""
+    variant = OF_SELECTORS if any(own_protocol(result.method) == "C" for result in found) else VARIANT
+    return [row | {"variant": variant} for result in found for row in result.report.rows]
 
 
 def table(found: Sequence[Result], fair: bool) -> pd.DataFrame:
@@ -136,13 +136,24 @@ def agreement(found: Sequence[Result], protocol: str) -> pd.DataFrame:
 
 
 def sentences(found: Sequence[Result], protocol: str, reference: str = "random") -> list[str]:
-    """The conclusion, computed: for each architecture the method that is furthest above random clips, paired by seed."""
+    """The conclusion, computed: for each architecture the methods that are told apart from random clips.
+
+    Student's t-test of the differences by seed, after Holm's correction over the methods of an architecture.
+    """
     said = []
     for student in dict.fromkeys(printed(result.student) for result in found):
-        mine = {r.method: r.top1 for r in found if r.protocol == protocol and printed(r.student) == student}
+        mine = {r.method: np.array(r.top1) for r in found if r.protocol == protocol and printed(r.student) == student}
         base, others = mine.get(reference), {name: values for name, values in mine.items() if name != reference}
-        if base and others:
-            best = max(others, key=lambda name: fmean(others[name]))
-            name = f"For {student} under {protocol}, {display(best)} (the best here)"
-            said.append(compare_by_seed(name, others[best], "random clips", base))
+        if base is None or not others or len(base) < 2:
+            continue
+        p = holm([ttest_rel(values, base).pvalue for values in others.values()])
+        told = [
+            f"{display(name)} ({np.mean(v - base):+.1f})"
+            for (name, v), one in zip(others.items(), p, strict=True)
+            if one < 0.05
+        ]
+        which = ", ".join(told) or "none"
+        said.append(
+            f"For {student} under {protocol}, told apart from random clips ({base.mean():.1f} %): {which} of {len(others)}."
+        )
     return said[:MOST_SENTENCES]

@@ -49,8 +49,8 @@ def new_method(name: str, printed: str = "", kind: Kind = "selector", root: Path
     if name in METHODS or f'("{name}",' in rows.read_text(encoding="utf-8"):
         raise VddError(f"there is a method {name} already; choose another name")
     printed = printed or name.replace("_", "-").title()
-    if '"' in printed or "\n" in printed or "|" in printed:
-        raise VddError("the name in print may not hold quotes, bars or line breaks")
+    if not printed.isprintable() or set(printed) & set('"\\|@`'):
+        raise VddError("the name in print may not hold quotes, bars, backslashes or line breaks")
     number = _free_number(root)
     values = {"NAME": name, "PRINTED": printed, "CLASS": _class_name(name), "NUMBER": str(number)}
     notebook = f"{number}_{name}"

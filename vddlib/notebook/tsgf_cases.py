@@ -105,7 +105,7 @@ def cases_of(
     pair = ("random", "tsgf")
     every_student = ("minic3d", *students)
     return {
-        "components": lambda: [Case("random"), BASELINE, Case("tsgf[no_mask]", {"mask": "none"}), NO_MIX, TSGF],
+        "components": lambda: [Case("tsgf[no_mask]", {"mask": "none"}), NO_MIX, BASELINE, Case("random"), TSGF],
         "initialisation": lambda: [Case("tsgf[noise]", {"stored": {"init": "noise"}}), TSGF],
         "augmentation": lambda: [
             NO_MIX,

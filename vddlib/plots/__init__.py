@@ -7,6 +7,7 @@ from vddlib.plots.fair import critical_difference, differences_to_random, rate_a
 from vddlib.plots.networks import layer_diagram
 from vddlib.plots.strips import filmstrip, flow_filmstrip, flow_wheel, mixed_filmstrip, mixture
 from vddlib.plots.style import colour, marker, save
+from vddlib.plots.timelines import timelines
 from vddlib.plots.training import cases, confusion, curves, gains_by_redundancy, losses, plane
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "rate_accuracy",
     "saliency",
     "save",
+    "timelines",
 ]

@@ -56,7 +56,7 @@ EXPERIMENTS = {  # by the variant that its records carry
         "students of the clips as they are, and of what comes back out of their files", "optdistill", None
     ),
 }
-ILLEGIBLE = {5, 8}  # of TSGF, in the copy at hand, but for single values
+ILLEGIBLE = {("tsgf", 5), ("tsgf", 8)}  # in the copy at hand, but for single values
 SETTINGS = ["dataset", "method", "subset", "ipc", "protocol", "student", "teacher", "frames"]
 KEPT = ["method", "ours", "published"]  # columns that stay although all rows have the same value
 IN_CAPTION = {  # how a value that all rows share is said in the caption
@@ -84,7 +84,7 @@ def ablations(df: pd.DataFrame) -> list[Block]:
         theirs = theirs[theirs["table"] == number]
         table, shared = _without_constants(_beside(summarise(part), theirs))
         answered = f", table {number} of the paper" if number else ""
-        answered += " (illegible in the copy at hand)" if number in ILLEGIBLE else ""
+        answered += " (illegible in the copy at hand)" if (paper, number) in ILLEGIBLE else ""
         blocks.append(Block(" · ".join([f"{experiment}: {about}{answered}", *shared]), table))
     return blocks
 

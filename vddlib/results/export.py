@@ -1,6 +1,7 @@
 """A distilled set for others: videos by class, labels, and a card that says what it is, from what, and how it does."""
 
 import json
+import shutil
 from pathlib import Path
 
 from vddlib.core.errors import VddError, first_line
@@ -10,7 +11,7 @@ from vddlib.distillers import DistilledSet
 from vddlib.distillers.videofolder import METADATA, write_videofolder
 from vddlib.evaluation.statistics import over
 from vddlib.results.fair import comparisons
-from vddlib.results.methods import method_of
+from vddlib.results.methods import METHODS, method_of
 from vddlib.results.records import load
 from vddlib.results.schema import display
 
@@ -24,7 +25,7 @@ size_categories: [{count}]
 
 # {title}
 
-{clips} clips of {classes} classes ({ipc} per class), distilled from the training split of {dataset} by {method}
+{clips} clips of {classes} classes, distilled from the training split of {dataset} by {method}
 ({source}), seed {seed}, with vddlib, commit {commit}.
 
 - **Clips**: {shape}. {encoding}
@@ -41,24 +42,36 @@ Hyper-parameters, from the card of the set (`card.json`):
 {params}
 ```
 """
+WHOLE = ("pixels", "stored", "stills")  # kinds of sets in which every clip is one of `ipc` per class
 COUNTS = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))  # the hub's words
 
 
 def export(source: Path, folder: Path, scale: str = "", quality: int = 10) -> Path:
-    """Write the set in `source` as a VideoFolder with a dataset card; with a `scale`, with the method's rows of its fair table.
+    """Write the set in `source` as a VideoFolder with a dataset card, whole or not at all.
 
-    Raises VddError where `source` holds no set, `folder` something, or the scale no record of the method.
+    With a `scale` the card has the method's rows of its fair table. Raises VddError where `source` holds no set, `folder`
+    something, or the scale no record of the method.
     """
-    made = DistilledSet.load(source)
-    ipc = made.card.get("ipc")
-    if ipc and len(made) != ipc * len(made.classes):  # such as a batch of TSGF's in the cache
+    folder, made = Path(folder), DistilledSet.load(source)
+    ipc, stored = made.card.get("ipc"), made.content.kind
+    if ipc and stored in WHOLE and len(made) != ipc * len(made.classes):  # such as a batch of TSGF's in the cache
         raise VddError(
             f"{source}: {len(made)} clips are not {ipc} of each of {len(made.classes)} classes: a part of a set"
         )
-    rows = _rows(made, scale) if scale else ""
-    write_videofolder(made, folder, quality)
-    (Path(folder) / "README.md").write_text(card_of(made, quality, rows), encoding="utf-8")
-    return Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise VddError(f"{folder} is not empty; name a new folder")
+    card = card_of(made, quality, _rows(made, scale) if scale else "")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        write_videofolder(made, partial, quality)
+        (partial / "README.md").write_text(card, encoding="utf-8")
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
 
 
 def card_of(made: DistilledSet, quality: int, rows: str = "") -> str:
@@ -68,7 +81,10 @@ def card_of(made: DistilledSet, quality: int, rows: str = "") -> str:
     licence = CATALOG[dataset].licence if dataset in CATALOG else UNSTATED
     _, frames, height, width, _ = made.pixels.shape
     as_stored = "The files are what the method stores." if made.content.stores_files else f"Encoded at CRF {quality}."
-    title = f"{display(card['method'])}, {card.get('ipc')} clips per class of {display(dataset)}"
+    name, ipc = card["method"], card.get("ipc")
+    many = f"{ipc} clips per class" if ipc else f"{len(made)} clips"
+    title = f"{display(name)}, {many} of {display(dataset)}"
+    known = name.partition("[")[0] in METHODS
     return CARD.format(
         title=title,
         quoted=json.dumps(title),  # YAML, too
@@ -80,10 +96,9 @@ def card_of(made: DistilledSet, quality: int, rows: str = "") -> str:
         count=next((words for most, words in COUNTS if len(made) < most), "n>100K"),
         clips=len(made),
         classes=len(made.classes),
-        ipc=card.get("ipc"),
         dataset=dataset,
-        method=display(card["method"]),
-        source=method_of(card["method"]).source,
+        method=display(name),
+        source=method_of(name).source if known else "a method that is not among this package's",
         seed=card.get("seed"),
         commit=commit() or "unknown",
         shape=f"{frames} frames of {height}x{width} when drawn",
@@ -126,7 +141,6 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
     Raises VddError where the folder is none, or the hub refuses.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     if not (Path(folder) / METADATA).is_file():
         raise VddError(f"{folder}: no exported set; write one by vdd export")
@@ -136,8 +150,8 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
         api.upload_folder(
             repo_id=repository, repo_type="dataset", folder_path=str(folder), commit_message="A distilled set"
         )
-    except (HfHubHTTPError, HFValidationError, ValueError, OSError) as error:
+    except Exception as error:  # of the hub, of its client, or of whatever that speaks HTTP with
         raise VddError(
-            f"{repository}: the upload failed ({first_line(error)}); is there a token (hf auth login)?"
+            f"{repository}: the upload failed ({first_line(error)}); is there a network, and a token (hf auth login)?"
         ) from None
     return str(place)

@@ -61,8 +61,7 @@ def measure(
     takes neither. Random clips are of the same seeds; there are none where classes have different numbers of clips, or where
     the protocol's labels are the set's own. Raises VddError where numbers do not fit, and as `evaluate` does.
     """
-    if len(sets) > 1 and len(sets) != len(seeds):
-        raise VddError(f"{len(sets)} sets and {len(seeds)} seeds; each set needs one")
+    _check_alike(sets, seeds)
     if name in FAIR:
         if recipe or student_options:
             raise VddError(f"protocol {name} has one student and recipe for all; leave them out")
@@ -83,6 +82,23 @@ def measure(
     return Measured(chosen, *both, paired(by_seed, beside), ours.rows + drawn.rows)
 
 
+def _check_alike(sets: Sequence[DistilledSet], seeds: Sequence[int]) -> None:
+    """Raises VddError where several sets are not of one method and IPC, or not as many as seeds."""
+    if len(sets) > 1 and len(sets) != len(seeds):
+        raise VddError(f"{len(sets)} sets and {len(seeds)} seeds; each set needs one")
+    for name in ("method", "ipc"):
+        if len(found := {one.card.get(name) for one in sets}) > 1:
+            raise VddError(f"sets that are measured together have one {name}, not {' and '.join(map(str, found))}")
+
+
+def _seeds(sets: Sequence[DistilledSet], students: int) -> list[int]:
+    """Those that the cards of several sets name, if they differ; else 0, 1, 2, ..., for one set as many as students."""
+    named = [one.card.get("seed") for one in sets]
+    if len(sets) > 1 and all(isinstance(seed, int) for seed in named) and len(set(named)) == len(named):
+        return named
+    return list(range(len(sets) if len(sets) > 1 else students))
+
+
 def measure_folders(
     folders: Sequence[Path],
     dataset: str,
@@ -101,8 +117,12 @@ def measure_folders(
     numbers = {field: cut.get(field, getattr(own, field)) for field in ("frames", "size", "stride")}
     train, test = clips.load(dataset, geometry(**numbers, sampling=own.sampling) if cut else own)
     sets = [read_set(folder, train) for folder in folders]
-    seeds = range(len(sets) if len(sets) > 1 else students)
-    found = measure(sets, train, test, name, seeds=seeds, **options)
+    if output:  # before minutes of training
+        try:
+            write_atomic(output, "")
+        except OSError as error:
+            raise VddError(f"{output}: cannot be written ({error.strerror}); name another file") from None
+    found = measure(sets, train, test, name, seeds=_seeds(sets, students), **options)
     if output:
         write_atomic(output, pd.DataFrame(found.rows).to_csv(index=False))
     return found

@@ -29,7 +29,11 @@ _CODE = (
     "vddlib.training.temporal",
     "vddlib.datasets.geometry",
 )
-_MODELS = ("vddlib.models", *(f"vddlib.models.{module.name}" for module in pkgutil.iter_modules(models.__path__)))
+_OTHERS = ("ms_tcn",)  # of sequences of features: networks of clips do not depend on it
+_MODELS = (
+    "vddlib.models",
+    *(f"vddlib.models.{one.name}" for one in pkgutil.iter_modules(models.__path__) if one.name not in _OTHERS),
+)
 DRAWS = 1
 STUDENT = "student"
 

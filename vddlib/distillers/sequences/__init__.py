@@ -1,0 +1,1 @@
+"""Long videos of several actions, condensed: a few features for each segment, its action and its length."""
