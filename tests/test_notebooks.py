@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 from vddlib import models
 from vddlib.core.params import check_params, notebook_parameters, read_params
 from vddlib.datasets.catalog import CATALOG
+from vddlib.datasets.segmentation import RATES
 from vddlib.notebook import sources
 
 PARAMS = sorted((ROOT / "params").glob("*/*/*.yaml"))
@@ -101,7 +102,7 @@ def test_params_fit_their_notebook(path):
     notebook = ROOT / "notebooks" / f"{path.parent.name}.ipynb"
     values, coerced = check_params(read_params(path), notebook_parameters(notebook), path, notebook)
     assert values and not coerced
-    assert values.get("dataset", "motions") in CATALOG
+    assert values.get("dataset", "motions") in {*CATALOG, *RATES}
     assert values.get("scale", path.parent.parent.name) == path.parent.parent.name
 
 

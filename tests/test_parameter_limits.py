@@ -13,10 +13,12 @@ from vddlib.core.limits import NO_LIMITS
 from vddlib.core.params import declared_parameters, notebook_parameters
 from vddlib.datasets.geometry import Geometry
 from vddlib.distillers.matching.experts import Experts
+from vddlib.distillers.sequences.tsgf import SegmentTSGF
 from vddlib.distillers.stored.pixels import FreePixels
 from vddlib.evaluation.fair import FAIR
 from vddlib.evaluation.protocols import PROTOCOLS
 from vddlib.training.fit import Recipe
+from vddlib.training.segmenter import SegmenterRecipe
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Names that a reader may extend by a file of their own (methods, networks, datasets), paths, and names of rows.
@@ -38,7 +40,8 @@ def field_of(name: str, source: str):
     if found := RECIPE.fullmatch(name):
         return Recipe.model_fields[found[1] or found[2]]
     named = dict.fromkeys(re.findall(r"\bdistillers\.([A-Z]\w+)\(", source))
-    for kind in (*(getattr(distillers, one) for one in named), FreePixels, Geometry, Recipe):
+    segmenter = (SegmenterRecipe, SegmentTSGF) if "SegmenterRecipe(" in source else ()
+    for kind in (*segmenter, *(getattr(distillers, one) for one in named), FreePixels, Geometry, Recipe):
         if name in kind.model_fields:
             return kind.model_fields[name]
     return None
