@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vddlib.core.errors import VddError
 from vddlib.datasets.segmentation import LongVideo
 from vddlib.distillers.sequences.condensed import condense, pieces, share_kept
-from vddlib.distillers.sequences.tsgf import SegmentTeacher, SegmentTSGF, condense_tsgf, recover, train_teacher
+from vddlib.distillers.sequences.tsgf import SegmentTeacher, SegmentTSGF, condense_tsgf, recover, train_segment_teacher
 from vddlib.training import saliency
 
 
@@ -72,7 +72,7 @@ def statistics(teacher: SegmentTeacher, x: torch.Tensor) -> float:
 
 def test_recovery_moves_features_towards_the_teachers_statistics_and_spares_salient_frames():
     mean, std = torch.zeros(6, 1), torch.ones(6, 1)
-    teacher = train_teacher(VIDEOS, 3, mean, std, FEW, seed=0)
+    teacher = train_segment_teacher(VIDEOS, 3, mean, std, FEW, seed=0)
     start = torch.from_numpy(condense(VIDEOS[0], 4, "segment_coreset").kept).movedim(1, 2) + 2.0  # away from real ones
     labels = torch.tensor([0, 2, 1])
     moved = recover(teacher, start, labels, FEW)
