@@ -60,7 +60,7 @@ def test_a_frame_per_feature_keeps_everything():
 
 
 VIDEOS = [video(seed=seed) for seed in range(6)]
-FEW = SegmentTSGF(count=4, iterations=30, teacher_steps=60, teacher_width=8, teacher_frames=4, r_bn=1.0)
+FEW = SegmentTSGF(count=4, iterations=30, lr=0.05, teacher_steps=60, teacher_width=8, teacher_frames=4)
 
 
 def statistics(teacher: SegmentTeacher, x: torch.Tensor) -> float:
