@@ -100,6 +100,7 @@ def test_tables_of_every_paper_in_print():
     assert set(found["paper"]) == {"tsgf", "optdistill", "idtd", "diffusion"} and len(found) > 400
     made = blocks(found)
     assert "table 1: " in made[0].header and NOT_RUN in made[0].header and "DM" in set(made[0].table["method"])
+    assert set(made[0].table["ipc"]) == {"", "1", "5"}
     with pytest.raises(VddError, match="paper"):
         cells(found, "nobody's")
 

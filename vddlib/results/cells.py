@@ -33,7 +33,8 @@ def cells(df: pd.DataFrame, paper: str | None = None) -> pd.DataFrame:
         raise unknown("paper", paper, papers())
     theirs = published(paper=paper)
     theirs = theirs[theirs["metric"].isin(METRICS)]
-    return pd.DataFrame([_beside(row, df) for row in theirs.to_dict("records")], columns=COLUMNS)
+    found = pd.DataFrame([_beside(row, df) for row in theirs.to_dict("records")], columns=COLUMNS)
+    return found.astype({"ipc": "Int64"})
 
 
 def blocks(found: pd.DataFrame) -> list[Block]:
