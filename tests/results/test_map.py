@@ -9,6 +9,61 @@ from vddlib.results import map as maps
 
 # Params files whose figures are not committed yet; whoever runs one takes it out of this list.
 NOT_RUN = """
+miniucf10/01_datasets/miniucf10
+miniucf10/04_dm/tempo_ipc5
+miniucf10/05_static_dc/ucf10_ipc5
+miniucf10/06_mtt/ucf10_ipc5
+miniucf10/07_frepo/ucf10_ipc5
+miniucf10/08_vdsd/dm_ipc1
+miniucf10/09_idtd/ipc1
+miniucf10/10_idtd_ablations/modules_ipc5
+miniucf10/11_tsgf/tempo_ipc5
+miniucf10/12_tsgf_ablations/initialisation_ipc5
+miniucf10/12_tsgf_ablations/mask_ipc5
+miniucf10/13_optdistill/compare_ipc5
+miniucf10/16_select_videos/real_ipc1
+miniucf10/16_select_videos/real_ipc10
+miniucf10/16_select_videos/real_ipc5
+miniucf10/24_controls/tempo_ipc5
+miniucf10/24_controls/ucf10_ipc5
+quick/00_start_here/motions
+quick/03_coresets/motions_ipc1
+quick/04_dm/motions_ipc1
+quick/05_static_dc/motions_ipc1
+quick/06_mtt/motions_ipc1
+quick/07_frepo/motions_ipc1
+quick/08_vdsd/dm_ipc1
+quick/08_vdsd/frepo_ipc1
+quick/08_vdsd/frepo_ipc5
+quick/08_vdsd/mtt_ipc1
+quick/08_vdsd/mtt_ipc5
+quick/10_idtd_ablations/diversity_ipc1
+quick/10_idtd_ablations/lengths_ipc1
+quick/10_idtd_ablations/losses_ipc1
+quick/10_idtd_ablations/modules_ipc1
+quick/11_tsgf/motions_ipc1
+quick/12_tsgf_ablations/architectures_ipc5
+quick/12_tsgf_ablations/augmentation_ipc5
+quick/12_tsgf_ablations/components_ipc5
+quick/12_tsgf_ablations/frames_ipc5
+quick/12_tsgf_ablations/groups_ipc5
+quick/12_tsgf_ablations/initialisation_ipc5
+quick/12_tsgf_ablations/ipcs_ipc5
+quick/12_tsgf_ablations/labels_ipc5
+quick/12_tsgf_ablations/mask_ipc5
+quick/13_optdistill/motions_ipc1
+quick/13_optdistill/motions_k_ipc1
+quick/14_storage_and_information/motions_ipc5
+quick/16_select_videos/generated_ipc1
+quick/16_select_videos/generated_ipc5
+quick/16_select_videos/real_ipc1
+quick/16_select_videos/real_ipc5
+quick/17_selection_ablations/embedders_ipc5
+quick/17_selection_ablations/losses_ipc5
+quick/17_selection_ablations/printed_ipc5
+quick/18_cross_architecture/motions_ipc5
+quick/19_action_segmentation/motions_long_k4
+quick/22_searches/motions
 """.split()
 
 
