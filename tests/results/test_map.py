@@ -9,7 +9,6 @@ from vddlib.results import map as maps
 
 # Params files whose figures are not committed yet; whoever runs one takes it out of this list.
 NOT_RUN = """
-miniucf10/01_datasets/miniucf10
 miniucf10/04_dm/tempo_ipc5
 miniucf10/05_static_dc/ucf10_ipc5
 miniucf10/06_mtt/ucf10_ipc5
