@@ -23,7 +23,6 @@ miniucf10/13_optdistill/compare_ipc5
 miniucf10/16_select_videos/real_ipc1
 miniucf10/16_select_videos/real_ipc10
 miniucf10/16_select_videos/real_ipc5
-miniucf10/24_controls/tempo_ipc5
 miniucf10/24_controls/ucf10_ipc5
 quick/00_start_here/motions
 quick/03_coresets/motions_ipc1
