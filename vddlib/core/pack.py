@@ -11,6 +11,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -136,13 +137,7 @@ def _unpack(tar, members: Iterator[tarfile.TarInfo], manifest: dict, archive: Pa
 def _manifest(tar, members: Iterator[tarfile.TarInfo]) -> dict[str, Any]:
     """The manifest, the first file of an archive. Raises VddError where it is none."""
     first = next(members, None)
-    if (
-        first is None
-        or first.name != MANIFEST
-        or not first.isreg()
-        or first.issparse()
-        or first.size > LONGEST_MANIFEST
-    ):
+    if first is None or first.name != MANIFEST or not _is_file(first) or first.size > LONGEST_MANIFEST:
         raise VddError(f"{tar.name}: does not begin with {MANIFEST}: no archive of vdd pack")
     try:
         manifest = json.loads(tar.extractfile(first).read())
@@ -163,10 +158,15 @@ def _manifest(tar, members: Iterator[tarfile.TarInfo]) -> dict[str, Any]:
     return manifest
 
 
+def _is_file(member: tarfile.TarInfo) -> bool:
+    """Whether it is a file as it stands there: no link, device or folder, nor one whose holes tar would fill."""
+    return member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+
+
 def _split(member: tarfile.TarInfo, waiting: dict[str, dict[str, str]]) -> tuple[str, str]:
     """(artifact, file in it) of a member of the archive. Raises VddError for one that the manifest does not list."""
     name, at = "/".join(member.name.split("/")[:2]), "/".join(member.name.split("/")[2:])
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse() or at not in waiting.get(name, {}):
+    if not _is_file(member) or at not in waiting.get(name, {}):
         raise VddError(f"{member.name}: not a file that the manifest lists")
     return name, at
 
@@ -205,10 +205,11 @@ def _copied(data: BinaryIO, path: Path | None) -> str:
     state = hashlib.sha256()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") if path is not None else io.BytesIO() as out:
+    with nullcontext() if path is None else path.open("wb") as out:
         while block := data.read(BLOCK):
             state.update(block)
-            out.write(block if path is not None else b"")
+            if out:
+                out.write(block)
     return state.hexdigest()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,23 @@ GET = (
     "splits/ and mapping.txt lies in $VDD_DATA"
 )
 SLACK = 0.02  # share of a video by which features and annotation may differ in length: the shorter counts
+
+
+class Segment(NamedTuple):
+    """A stretch of frames with one label: from `start` up to, and not with, `end`."""
+
+    label: int
+    start: int
+    end: int
+
+
+def segments(labels: Sequence[int] | np.ndarray) -> list[Segment]:
+    """The stretches of equal labels in ``int64 [T]``, in order."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not len(labels):
+        raise VddError(f"labels of a video are int64 [T], at least one, not {list(labels.shape)}")
+    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
+    return [Segment(int(labels[a]), int(a), int(b)) for a, b in zip(starts, [*starts[1:], len(labels)], strict=True)]
 
 
 @dataclass(frozen=True)
@@ -108,18 +126,18 @@ def read(name: str, rate: int | None = None) -> Segmentation:
     `rate`: every so many frames are used; by default the dataset's own, 1 for a folder. Raises VddError where it is not there.
     """
     if os.sep in name or name in (".", "..") or Path(name).is_dir():
-        root, known = Path(name), 1
+        root, called, own = Path(name), Path(name).name, 1
     elif name in RATES:
         base = os.environ.get("VDD_DATA")
         if not base:
             raise VddError(f"{name}: VDD_DATA is not set; {GET.format(name=name)}")
-        root, known = Path(base) / name, RATES[name]
+        root, called, own = Path(base) / name, name, RATES[name]
     else:
         raise unknown("dataset of long videos", name, RATES)
     listed = root / "mapping.txt"
     if not listed.is_file():
         raise VddError(f"{root}: no mapping.txt; {GET.format(name=name)}")
-    return Segmentation(root.name if known == 1 and name not in RATES else name, root, _classes(listed), rate or known)
+    return Segmentation(called, root, _classes(listed), rate or own)
 
 
 def _classes(listed: Path) -> tuple[str, ...]:

@@ -47,7 +47,8 @@ def write_videofolder(made: DistilledSet, folder: Path, quality: int = QUALITY) 
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise VddError(f"{folder} is not empty; name a new folder")
-    stored = made.content.files() if made.content.stores_files and len(made.content.files()) == len(made) else None
+    stored = made.content.files() if made.content.stores_files else []
+    stored = stored if len(stored) == len(made) else []  # of a set that is drawn tile by tile a file is no clip
     lines = []
     for i, label in enumerate(made.labels.tolist()):
         name = f"videos/{_folder_name(made.classes[label])}/{i:04d}.mp4"

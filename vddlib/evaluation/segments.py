@@ -4,30 +4,13 @@ Counted as the field of action segmentation does (Farha & Gall, CVPR 2019, secti
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from vddlib.core.errors import VddError
+from vddlib.datasets.segmentation import Segment, segments
 
 OVERLAPS = (10, 25, 50)  # percent of intersection over union that a found segment needs
-
-
-class Segment(NamedTuple):
-    """A stretch of frames with one label: from `start` up to, and not with, `end`."""
-
-    label: int
-    start: int
-    end: int
-
-
-def segments(labels: Sequence[int] | np.ndarray) -> list[Segment]:
-    """The stretches of equal labels in ``int64 [T]``, in order."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not len(labels):
-        raise VddError(f"labels of a video are int64 [T], at least one, not {list(labels.shape)}")
-    starts = np.flatnonzero(np.diff(labels, prepend=labels[0] - 1))
-    return [Segment(int(labels[a]), int(a), int(b)) for a, b in zip(starts, [*starts[1:], len(labels)], strict=True)]
 
 
 def frame_accuracy(predicted: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> float:

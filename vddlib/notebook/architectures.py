@@ -13,19 +13,21 @@ from scipy.stats import kendalltau, ttest_rel
 from vddlib import evaluation
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import Clips
-from vddlib.distillers import TSGF, DistilledSet
+from vddlib.distillers import TSGF
 from vddlib.distillers.base import Distiller
 from vddlib.evaluation.evaluate import Report
 from vddlib.evaluation.protocols import Protocol
 from vddlib.evaluation.statistics import holm
 from vddlib.notebook.conclude import MOST_SENTENCES
+from vddlib.notebook.fair import fair_students
 from vddlib.notebook.storage import Sets
+from vddlib.notebook.tsgf_runs import guided_videomix
+from vddlib.results.fair import ALPHA
 from vddlib.results.methods import own_protocol
 from vddlib.results.schema import display
 from vddlib.results.write import cell
 from vddlib.training.networks import Network
 
-ALPHA = 0.05
 VARIANT, OF_SELECTORS = "cross-architecture", "classifiers"  # in records: TSGF's table 4, the diffusion paper's table 5
 
 
@@ -49,8 +51,7 @@ class Setting:
             raise VddError(f"{distiller.method} is measured under protocol {letter}: recipes names none for it")
         options = dict(self.recipes[letter])
         if isinstance(distiller, TSGF):  # guided by the same saliency, softened by the same temperature
-            guided = {name: getattr(distiller, name) for name in ("epsilon", "window", "length")}
-            options |= {"augmentation": (("tsgf_videomix", guided),), "temperature": distiller.temperature}
+            options |= {"augmentation": (guided_videomix(distiller),), "temperature": distiller.temperature}
         return evaluation.protocol(letter, **options)
 
 
@@ -79,19 +80,10 @@ def run(built: Mapping[str, Distiller], sets: Sets, setting: Setting) -> list[Re
             options = {"network": student, "device": setting.device}
             report = evaluation.evaluate_each(by_seed, setting.test, own, **options)
             found.append(Result(name, student, report, own.name))
-            for letter in setting.fair:
-                found.append(Result(name, student, _fairly(by_seed, letter, student, setting), letter))
+            fairly = {"steps": setting.fair_steps, "device": setting.device, "student": student}
+            reports = fair_students(by_seed, setting.train, setting.test, setting.fair, **fairly)
+            found += [Result(name, student, report, letter) for letter, report in reports.items()]
     return found
-
-
-def _fairly(by_seed: Mapping[int, DistilledSet], letter: str, student: Network, setting: Setting) -> Report:
-    protocol, _ = evaluation.fair(letter, setting.train, setting.fair_steps)
-    options = {"steps": setting.fair_steps, "device": setting.device}
-    teacher = (
-        (lambda seed: evaluation.fair_teacher(setting.train, seed, **options)) if protocol.labels == "teacher" else None
-    )
-    shared = {"network": student, "device": setting.device, "teacher": teacher}
-    return evaluation.evaluate_each(by_seed, setting.test, protocol, **shared)
 
 
 def records(found: Sequence[Result]) -> list[dict]:
@@ -147,13 +139,10 @@ def sentences(found: Sequence[Result], protocol: str, reference: str = "random")
         if base is None or not others or len(base) < 2:
             continue
         p = holm([ttest_rel(values, base).pvalue for values in others.values()])
+        gains = {name: np.mean(values - base) for name, values in others.items()}
         told = [
-            f"{display(name)} ({np.mean(v - base):+.1f})"
-            for (name, v), one in zip(others.items(), p, strict=True)
-            if one < 0.05
+            f"{display(name)} ({gain:+.1f})" for (name, gain), one in zip(gains.items(), p, strict=True) if one < ALPHA
         ]
-        which = ", ".join(told) or "none"
-        said.append(
-            f"For {student} under {protocol}, told apart from random clips ({base.mean():.1f} %): {which} of {len(others)}."
-        )
+        beside = f"told apart from random clips ({base.mean():.1f} %)"
+        said.append(f"For {student} under {protocol}, {beside}: {', '.join(told) or 'none'} of {len(others)}.")
     return said[:MOST_SENTENCES]

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from statistics import fmean, stdev
 from typing import Any
 
@@ -88,17 +86,19 @@ def table(found: Sequence[Result]) -> pd.DataFrame:
     rows = []
     for result in found:
         cards = [one.card for one in result.sets.values()]
-        columns = [
-            {
-                protocol: fmean(report.values()),
-                f"std {protocol}": stdev(report.values()) if len(cards) > 1 else float("nan"),
-            }
-            for protocol, report in result.reports.items()
-        ]
         moved = fmean(card["moved"] for card in cards) if "moved" in cards[0] else float("nan")
         size = fmean(one.bytes_uint8 for one in result.sets.values())
-        rows.append({"case": result.case.printed, **reduce(or_, columns), "bytes": round(size), "moved": moved})
+        rows.append({"case": result.case.printed, **by_protocol(result.reports), "bytes": round(size), "moved": moved})
     return pd.DataFrame(rows)
+
+
+def by_protocol(reports: Mapping[str, Report]) -> dict[str, float]:
+    """Mean and std of top-1 over seeds for each protocol, in percent, as columns of a table: 'F', 'std F'."""
+    columns = {}
+    for protocol, report in reports.items():
+        values = report.values()
+        columns |= {protocol: fmean(values), f"std {protocol}": stdev(values) if len(values) > 1 else float("nan")}
+    return columns
 
 
 def bars(found: Sequence[Result], protocol: str) -> Drawing:

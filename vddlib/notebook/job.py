@@ -36,6 +36,11 @@ class Job:
             return self.output.with_name(f"{self.output.stem}_figures")
         return self.root.joinpath("figures", self.scale, self.notebook.stem, self.output.stem)
 
+    @property
+    def sets(self) -> Path:
+        """Where the distilled sets of this run are kept."""
+        return self.beside(f".{SETS}")
+
     def beside(self, suffix: str) -> Path:
         """The file of this run with another suffix: .csv .json .log .failed.ipynb .sets"""
         return self.output.with_suffix(suffix)

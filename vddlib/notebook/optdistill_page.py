@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from vddlib.distillers.optdistill.detect import detect
 from vddlib.distillers.optdistill.pipeline import Gathered, Pipeline
 from vddlib.distillers.optdistill.track import crops, track
 from vddlib.evaluation import Report
+from vddlib.notebook.case_runs import by_protocol
 from vddlib.notebook.fair import fair_students
 
 COUNTED = ("videos", "with a detection", "without", "not read", "followed", "not followed", "not cropped")
@@ -223,14 +223,7 @@ def case_rows(compared: Mapping[str, Mapping[str, Report]], usual: str) -> list[
 
 def case_table(compared: Mapping[str, Mapping[str, Report]]) -> pd.DataFrame:
     """A row per case: mean and std of top-1 over seeds by protocol, in percent."""
-    rows = []
-    for case, reports in compared.items():
-        row: dict = {"case": case}
-        for protocol, report in reports.items():
-            spread = stdev(report.values()) if len(report.values()) > 1 else float("nan")
-            row |= {protocol: fmean(report.values()), f"std {protocol}": spread}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{"case": case, **by_protocol(reports)} for case, reports in compared.items()])
 
 
 def fair_rows(

@@ -127,11 +127,10 @@ def run(notebook: Path, params: Path, output: Path | None = None, *, threads: in
     declared = notebook_parameters(job.notebook)
     values, notes = check_params(read_params(job.params), declared, job.name(job.params), job.name(job.notebook))
     published = [job.output, job.beside(".csv"), job.beside(".json")]
-    sets = job.beside(f".{SETS}")
     with _closed_is_named(job), _signals(), _only_one(job):
         for old in (*published, job.beside(".failed.ipynb")):
             old.unlink(missing_ok=True)
-        for folder in (job.scratch, sets):
+        for folder in (job.scratch, job.sets):
             shutil.rmtree(folder, ignore_errors=True)
         job.scratch.mkdir()
         log = Log(job.beside(".log"), job.label, quiet)
@@ -144,7 +143,7 @@ def run(notebook: Path, params: Path, output: Path | None = None, *, threads: in
         except BaseException:
             for path in published:
                 path.unlink(missing_ok=True)
-            shutil.rmtree(sets, ignore_errors=True)
+            shutil.rmtree(job.sets, ignore_errors=True)
             raise
         finally:
             shutil.rmtree(job.scratch, ignore_errors=True)
@@ -195,7 +194,7 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
         records.replace(job.beside(".csv"))
     _publish(job.scratch / "figures", job.figures)
     if (job.scratch / SETS).is_dir():
-        (job.scratch / SETS).replace(job.beside(f".{SETS}"))
+        (job.scratch / SETS).replace(job.sets)
     partial.replace(job.output)
     draft.replace(job.beside(".json"))
     log(f"done in {seconds:.0f} s, {record['peak_memory_mb']:.0f} MB: {job.name(job.output)}", always=True)

@@ -86,10 +86,11 @@ class Setting:
         """How students learn; guided VideoMix spares the frames that the distiller's mask spares."""
         if case.protocol == "A":
             return self.hard
-        guided = ("tsgf_videomix", {"epsilon": tsgf.epsilon, "window": tsgf.window, "length": tsgf.length})
         changed = {name: value for name, value in case.change.items() if name in self.learning}
         options = {**self.learning, **changed, "temperature": tsgf.temperature}
-        return evaluation.protocol(case.protocol, augmentation=(guided,) if case.mix is None else case.mix, **options)
+        return evaluation.protocol(
+            case.protocol, augmentation=(guided_videomix(tsgf),) if case.mix is None else case.mix, **options
+        )
 
     def distil(self, case: Case, tsgf: distillers.TSGF, train: Clips, seed: int) -> DistilledSet:
         """The set of a case, with the labels that its protocol asks for."""
@@ -101,6 +102,11 @@ class Setting:
             return made if hard else distillers.relabel(made, tsgf.teacher(train), tsgf.temperature)
         made = tsgf.distill(train, ipc, seed)
         return made.with_targets(made.labels) if hard else made
+
+
+def guided_videomix(tsgf: distillers.TSGF) -> tuple[str, dict[str, Any]]:
+    """The mixing of students' batches that spares the frames which a distiller's mask spares."""
+    return "tsgf_videomix", {name: getattr(tsgf, name) for name in ("epsilon", "window", "length")}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from vddlib.core.errors import VddError, first_line
 from vddlib.core.provenance import commit
 from vddlib.datasets.catalog import CATALOG, UNSTATED
 from vddlib.distillers import DistilledSet
-from vddlib.distillers.videofolder import METADATA, write_videofolder
+from vddlib.distillers.videofolder import METADATA, QUALITY, write_videofolder
 from vddlib.evaluation.statistics import over
 from vddlib.results.fair import comparisons
 from vddlib.results.methods import METHODS, method_of
@@ -43,10 +43,11 @@ Hyper-parameters, from the card of the set (`card.json`):
 ```
 """
 WHOLE = ("pixels", "stored", "stills")  # kinds of sets in which every clip is one of `ipc` per class
+LICENCE_TAGS = (("MIT", "mit"), ("CC BY 4.0;", "cc-by-4.0"))  # the hub's words, by how the catalogue's begin
 COUNTS = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))  # the hub's words
 
 
-def export(source: Path, folder: Path, scale: str = "", quality: int = 10) -> Path:
+def export(source: Path, folder: Path, scale: str = "", quality: int = QUALITY) -> Path:
     """Write the set in `source` as a VideoFolder with a dataset card, whole or not at all.
 
     With a `scale` the card has the method's rows of its fair table. Raises VddError where `source` holds no set, `folder`
@@ -88,11 +89,7 @@ def card_of(made: DistilledSet, quality: int, rows: str = "") -> str:
     return CARD.format(
         title=title,
         quoted=json.dumps(title),  # YAML, too
-        licence_tag="mit"
-        if licence.startswith("MIT")
-        else "cc-by-4.0"
-        if licence.startswith("CC BY 4.0;")
-        else "other",
+        licence_tag=next((tag for start, tag in LICENCE_TAGS if licence.startswith(start)), "other"),
         count=next((words for most, words in COUNTS if len(made) < most), "n>100K"),
         clips=len(made),
         classes=len(made.classes),

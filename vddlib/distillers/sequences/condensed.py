@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from vddlib.core.errors import VddError
-from vddlib.datasets.segmentation import LongVideo
+from vddlib.datasets.segmentation import LongVideo, segments
 
 Keep = Literal["segment_mean", "segment_coreset"]
 
@@ -47,12 +47,6 @@ def pieces(length: int, count: int) -> np.ndarray:
     return np.arange(length) * count // length
 
 
-def bounds(video: LongVideo) -> tuple[np.ndarray, np.ndarray]:
-    """Where the segments of a video begin, and how long they are: both ``int64 [S]``."""
-    starts = np.flatnonzero(np.diff(video.labels, prepend=video.labels[0] - 1))
-    return starts, np.diff([*starts, len(video.labels)])
-
-
 def condense(video: LongVideo, count: int, keep: Keep) -> CondensedVideo:
     """`count` features for each segment, of as many even pieces of it: their means, or the frames nearest to these.
 
@@ -61,16 +55,20 @@ def condense(video: LongVideo, count: int, keep: Keep) -> CondensedVideo:
     """
     if count < 1 or keep not in ("segment_mean", "segment_coreset"):
         raise VddError(f"{count} features per segment by {keep!r}: at least 1, by segment_mean or segment_coreset")
-    starts, lengths = bounds(video)
-    kept = np.empty((len(starts), count, len(video.features)), np.float32)
-    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        frames, owner = video.features[:, start : start + length], pieces(int(length), count)
+    found = segments(video.labels)
+    kept = np.empty((len(found), count, len(video.features)), np.float32)
+    for row, one in enumerate(found):
+        frames, owner = video.features[:, one.start : one.end], pieces(one.end - one.start, count)
         for piece in range(count):
             mine = frames[:, owner == piece] if (owner == piece).any() else frames
             mean = mine.mean(1)
-            nearest = mine[:, np.linalg.norm(mine - mean[:, None], axis=0).argmin()]
-            kept[row, piece] = mean if keep == "segment_mean" else nearest
-    return CondensedVideo(video.name, video.labels[starts], lengths, kept)
+            if keep == "segment_coreset":
+                mean = mine[:, np.linalg.norm(mine - mean[:, None], axis=0).argmin()]
+            kept[row, piece] = mean
+    labels, lengths = (
+        np.array(values) for values in zip(*((one.label, one.end - one.start) for one in found), strict=True)
+    )
+    return CondensedVideo(video.name, labels, lengths, kept)
 
 
 def share_kept(condensed: Sequence[CondensedVideo], videos: Sequence[LongVideo]) -> float:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from vddlib.core import seeding
 from vddlib.core.progress import with_progress
-from vddlib.datasets.segmentation import LongVideo
-from vddlib.distillers.sequences.condensed import CondensedVideo, bounds, condense
+from vddlib.datasets.segmentation import LongVideo, segments
+from vddlib.distillers.sequences.condensed import CondensedVideo, condense
 from vddlib.training import saliency
 
 
@@ -85,9 +85,9 @@ def train_segment_teacher(
     with seeding.forked("segment teacher", seed):
         model = SegmentTeacher(len(mean), num_classes, options.teacher_width)
     parts = [
-        (torch.from_numpy(video.features[:, a : a + n]), int(video.labels[a]))
+        (torch.from_numpy(video.features[:, one.start : one.end]), one.label)
         for video in videos
-        for a, n in zip(*bounds(video), strict=True)
+        for one in segments(video.labels)
     ]
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01)
     stream = seeding.generator("segments", seed)
