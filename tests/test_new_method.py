@@ -120,29 +120,35 @@ CELLS = [
 
 
 @pytest.fixture
-def copy(tmp_path):
-    """What of the repository a run needs, with the methods added and nothing else touched."""
+def checkout(tmp_path):
+    """A copy of the repository as a user has it."""
     for name in ("vddlib", "notebooks", "params", "profiles"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "Snakefile"):
+    for name in ("pyproject.toml", "Snakefile", "README.md", "uv.lock"):
         shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / "vddlib/distillers/selection/longest.py").write_text(SELECTOR)
-    (tmp_path / "vddlib/distillers/stored/shaded.py").write_text(STORAGE)
+    return tmp_path
+
+
+@pytest.fixture
+def copy(checkout):
+    """The same with the methods added and nothing else touched."""
+    (checkout / "vddlib/distillers/selection/longest.py").write_text(SELECTOR)
+    (checkout / "vddlib/distillers/stored/shaded.py").write_text(STORAGE)
     cells = [
         {"cell_type": kind, "id": f"cell{i}", "metadata": {"tags": tags} if tags else {}, "source": source}
         | ({"outputs": [], "execution_count": None} if kind == "code" else {})
         for i, (kind, source, tags) in enumerate(CELLS)
     ]
     notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    (tmp_path / "notebooks/99_toys.ipynb").write_text(json.dumps(notebook))
-    (tmp_path / "params/smoke/99_toys").mkdir()
-    (tmp_path / "params/smoke/99_toys/motions.yaml").write_text("ipc: 2\n")
-    rows = tmp_path / "vddlib/results/methods.py"
+    (checkout / "notebooks/99_toys.ipynb").write_text(json.dumps(notebook))
+    (checkout / "params/smoke/99_toys").mkdir()
+    (checkout / "params/smoke/99_toys/motions.yaml").write_text("ipc: 2\n")
+    rows = checkout / "vddlib/results/methods.py"
     text = rows.read_text()
     end = "    )\n}\n"
     assert text.count(end) == 1
     rows.write_text(text.replace(end, ROWS))
-    return tmp_path
+    return checkout
 
 
 TABLE = """
@@ -166,16 +172,6 @@ def test_a_new_method_appears_in_table_and_figure(copy, monkeypatch):
         assert done.returncode == 0, done.stderr
     assert "| Longest videos" in done.stdout and "| DM + shades" in done.stdout
     assert "in the figure:|DM + shades|Longest videos" in done.stdout
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """A copy of the repository as a user has it."""
-    for name in ("vddlib", "notebooks", "params", "profiles"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "Snakefile", "README.md", "uv.lock"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
 
 
 def test_the_command_makes_methods_that_run_and_are_in_every_table(checkout):

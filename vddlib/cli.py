@@ -198,13 +198,9 @@ def compare(
     from vddlib.results.write import markdown
 
     found = cells(load(scale), paper or None)
-    missing = (found["status"] == NOT_RUN).sum()
     shown = found if everything else found[found["status"] != NOT_RUN]
-    notes = (
-        []
-        if everything or not missing
-        else [f"{missing} published cells have no record at this scale (--all lists them)."]
-    )
+    left_out = len(found) - len(shown)
+    notes = [f"{left_out} published cells have no record at this scale (--all lists them)."] if left_out else []
     typer.echo(markdown(blocks(shown), f"Scale {scale}, percent, mean (std). {EXPLAINED}.", notes))
 
 
@@ -267,15 +263,12 @@ def check(
     ] = None,
 ):
     """Verify a dataset: counts, every video opened, seeking, duplicates. Exit code 1 where it is incomplete or broken."""
-    from vddlib.core.files import write_atomic
+    from vddlib.core.files import begin, write_atomic
     from vddlib.datasets import catalog
     from vddlib.datasets.check import check as examine
 
     if into:  # before hours of reading
-        try:
-            write_atomic(into, "")
-        except OSError as error:
-            raise VddError(f"{into}: cannot be written ({error.strerror}); name another file") from None
+        begin(into)
     found = examine(catalog.read(name, absent_allowed=True), workers)
     for line in found.lines(None) if every else found.lines():
         typer.echo(line)

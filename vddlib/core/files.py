@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from vddlib.core.errors import VddError
+
 
 def digest(value: Any) -> str:
     """sha256 (hex) of a JSON-able value, independent of the order of keys."""
@@ -50,6 +52,14 @@ def write_atomic(path: str | Path, data: str | bytes | memoryview) -> Path:
         partial.unlink(missing_ok=True)
         raise
     return path
+
+
+def begin(path: Path) -> None:
+    """An empty file at `path`, before hours of work that end in writing it. Raises VddError where it cannot be written."""
+    try:
+        write_atomic(path, "")
+    except OSError as error:
+        raise VddError(f"{path}: cannot be written ({error.strerror}); name another file") from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -33,6 +33,7 @@ def compare_by_seed(
     reference: Sequence[float],
     unit: str = "points",
     decimals: int = 1,
+    over: str = "seeds",
 ) -> str:
     """One sentence: "DM is 1.3 points above Random (std 1.9 over 3 seeds): not told apart."
 
@@ -41,7 +42,7 @@ def compare_by_seed(
     Raises VddError as `verdict` does.
     """
     differences = _differences(ours, reference)
-    mean, over_seeds = fmean(differences), spread(differences, f".{decimals}f")
+    mean, over_seeds = fmean(differences), spread(differences, f".{decimals}f", over)
     size = f"{abs(mean):.{decimals}f}"
     side = "above" if mean > 0 else "below"
     told = NOT_TOLD_APART if verdict(ours, reference) == NOT_TOLD_APART else "told apart"
@@ -50,15 +51,15 @@ def compare_by_seed(
     return f"{name} is {size} {unit} {side} {reference_name} ({over_seeds}): {told}."
 
 
-def mean_by_seed(name: str, values: Sequence[float], unit: str = "%", decimals: int = 1) -> str:
+def mean_by_seed(name: str, values: Sequence[float], unit: str = "%", decimals: int = 1, over: str = "seeds") -> str:
     """One sentence: "DM reaches 18.8 % (std 3.7 over 3 seeds)." Raises VddError where a value is missing or not finite."""
     values = _finite(values)
-    return f"{name} reaches {fmean(values):.{decimals}f} {unit} ({spread(values, f'.{decimals}f')})."
+    return f"{name} reaches {fmean(values):.{decimals}f} {unit} ({spread(values, f'.{decimals}f', over)})."
 
 
-def spread(values: Sequence[float], form: str) -> str:
-    """ "std 1.9 over 3 seeds", or "one seed"; `form` is the number's format, such as '.1f'."""
-    return f"std {stdev(values):{form}} over {len(values)} seeds" if len(values) > 1 else "one seed"
+def spread(values: Sequence[float], form: str, over: str = "seeds") -> str:
+    """ "std 1.9 over 3 seeds", or "one seed"; `form` is the number's format, such as '.1f', `over` what values are of."""
+    return f"std {stdev(values):{form}} over {len(values)} {over}" if len(values) > 1 else "one seed"
 
 
 def conclusion(sentences: Sequence[str]) -> Markdown:

@@ -7,7 +7,6 @@ from typing import Literal
 from vddlib.core.errors import VddError
 from vddlib.core.files import write_atomic
 from vddlib.core.provenance import project_root
-from vddlib.results.methods import METHODS
 
 Kind = Literal["selector", "objective"]
 TEMPLATES = Path(__file__).with_name("templates")
@@ -15,22 +14,26 @@ FOLDERS: dict[str, str] = {"selector": "selection", "objective": "matching"}
 FIRST_NUMBER = 30  # notebooks below are the project's own
 # Okabe and Ito's, and Tol's: the first that no method has yet.
 COLOURS = ("#009E73", "#F0E442", "#DDAA33", "#BB5566", "#004488", "#EE3377", "#33BBEE", "#CCBB44")
-PARAMS = {
-    "smoke": {
-        "selector": "# Every cell runs; the numbers mean nothing.\nipc: 1\n"
-        "method_params: {recipe: {epochs: 1, batch_size: 32}}\nepochs: 1\nfair_steps: 2\nseeds: [0, 1]\n"
-        "student_options: {depth: 2, widths: [8, 8]}\n",
-        "objective": "# Every cell runs; the numbers mean nothing.\nipc: 1\n"
-        "method_params: {iterations: 3, batch_real: 2}\nepochs: 1\nfair_steps: 2\nseeds: [0, 1]\n"
-        "student_options: {depth: 2, widths: [8, 8]}\n",
-    },
-    "quick": {
-        "selector": "# The values of 03_coresets.\nipc: 5\nmethod_params: {recipe: {epochs: 30, batch_size: 32}}\nepochs: 40\n"
-        "lr: 5.0e-3\nseeds: [0, 1, 2, 3, 4]\n",
-        "objective": "# Iterations and rate: search them (notebook 22) before you compare.\nipc: 5\n"
-        "method_params: {iterations: 100, lr_pixels: 5.0, batch_real: 16}\nepochs: 40\nlr: 5.0e-3\n"
-        "seeds: [0, 1, 2, 3, 4]\n",
-    },
+PARAMS = {  # by scale and variant; what differs by kind is METHOD_PARAMS
+    "smoke/{}/motions": """# Every cell runs; the numbers mean nothing.
+ipc: 1
+method_params: @PARAMS@
+epochs: 1
+fair_steps: 2
+seeds: [0, 1]
+student_options: {depth: 2, widths: [8, 8]}
+""",
+    "quick/{}/motions_ipc5": """# Values of 03_coresets and 04_dm: search your own (notebook 22) before you compare.
+ipc: 5
+method_params: @PARAMS@
+epochs: 40
+lr: 5.0e-3
+seeds: [0, 1, 2, 3, 4]
+""",
+}
+METHOD_PARAMS = {
+    "selector": ("{recipe: {epochs: 1, batch_size: 32}}", "{recipe: {epochs: 30, batch_size: 32}}"),
+    "objective": ("{iterations: 3, batch_real: 2}", "{iterations: 100, lr_pixels: 5.0, batch_real: 16}"),
 }
 
 
@@ -46,7 +49,7 @@ def new_method(name: str, printed: str = "", kind: Kind = "selector", root: Path
         raise VddError(f"{root} is no checkout of this project: a method is a file in its vddlib/")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise VddError(f"{name!r}: a method's name is lower-case letters, digits and _, and begins with a letter")
-    if name in METHODS or f'("{name}",' in rows.read_text(encoding="utf-8"):
+    if f'("{name}",' in rows.read_text(encoding="utf-8"):
         raise VddError(f"there is a method {name} already; choose another name")
     printed = printed or name.replace("_", "-").title()
     if not printed.isprintable() or set(printed) & set('"\\|@`'):
@@ -57,9 +60,9 @@ def new_method(name: str, printed: str = "", kind: Kind = "selector", root: Path
     made = {
         root / f"vddlib/distillers/{FOLDERS[kind]}/{name}.py": _filled(f"{kind}.py.txt", values),
         root / f"notebooks/{notebook}.ipynb": _filled(f"{kind}.ipynb.txt", values),
-        root / f"params/smoke/{notebook}/motions.yaml": PARAMS["smoke"][kind],
-        root / f"params/quick/{notebook}/motions_ipc5.yaml": PARAMS["quick"][kind],
     }
+    for (place, text), params in zip(PARAMS.items(), METHOD_PARAMS[kind], strict=True):
+        made[root / f"params/{place.format(notebook)}.yaml"] = text.replace("@PARAMS@", params)
     for path in made:
         if path.exists():
             raise VddError(f"{path.relative_to(root)} is there already; choose another name")

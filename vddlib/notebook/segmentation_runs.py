@@ -21,6 +21,7 @@ from vddlib.training.segmenter import SegmenterRecipe, train_segmenter
 
 FULL, MEAN, CORESET, TSGF = "full", "segment_mean", "segment_coreset", "tsgf"
 PRINTED = {FULL: "All features", MEAN: "Mean", CORESET: "Coreset", TSGF: "TSGF"}
+OVER = "folds and seeds"  # what values are of
 METRICS = ("acc", "edit", "f1@10", "f1@25", "f1@50")
 
 
@@ -112,10 +113,10 @@ def by_fold(found: Sequence[Result], method: str, metric: str) -> list[float]:
 def sentences(found: Sequence[Result]) -> list[str]:
     """The conclusion, computed: accuracy and edit score beside means of segments, paired by fold and seed."""
     methods = list(dict.fromkeys(one.method for one in found))
-    said = [mean_by_seed(f"{PRINTED[methods[0]]}: frame accuracy", by_fold(found, methods[0], "acc"))]
+    said = [mean_by_seed(f"{PRINTED[methods[0]]}: frame accuracy", by_fold(found, methods[0], "acc"), over=OVER)]
     for method in (CORESET, TSGF):
         for metric, unit in (("acc", "frame accuracy"), ("edit", "edit score")):
             if {method, MEAN} <= set(methods):
                 ours, means = by_fold(found, method, metric), by_fold(found, MEAN, metric)
-                said.append(compare_by_seed(f"{PRINTED[method]} ({unit})", ours, "Mean", means))
-    return [sentence.replace(" seeds", " folds and seeds") for sentence in said[:MOST_SENTENCES]]
+                said.append(compare_by_seed(f"{PRINTED[method]} ({unit})", ours, "Mean", means, over=OVER))
+    return said[:MOST_SENTENCES]

@@ -12,7 +12,7 @@ from vddlib.plots.style import Drawing, drawing, styled
 
 @styled
 def timelines(rows: Mapping[str, np.ndarray], classes: Sequence[str], label: str = "frame") -> Drawing:
-    """A row per name: the stretches of equal labels in ``int64 [T]``, each in its class's colour; all rows of one length."""
+    """A row per name: the stretches of equal labels in ``int64 [T]``, each in its class's colour."""
     colours = matplotlib.colormaps["tab20"]
     fig = drawing(7.2, 0.3 * len(rows) + 1.1)
     ax = fig.add_subplot()

@@ -1,5 +1,7 @@
 """Every published accuracy beside ours, with a status: reproduced, differs, measured on another dataset, or not run here."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,7 @@ from vddlib.results.write import Block, cell
 REAL_POOL = "real pool"  # in names of experiments: the diffusion paper chooses from generated pools
 METRICS = ("top1", "top5", "auc", "f1")
 REPRODUCED, DIFFERS, ELSEWHERE, NOT_RUN = "reproduced", "differs", "another dataset", "not run"
+Records = Mapping[tuple[str, str, str], pd.DataFrame]  # by method, dataset and protocol
 COLUMNS = ["paper", "table", "method", "dataset", "ipc", "metric", "published", "ours", "on", "difference", "status"]
 EXPLAINED = (
     "reproduced: the published mean lies in our 95 % interval over seeds (of one seed: at its value), widened by its own "
@@ -33,7 +36,9 @@ def cells(df: pd.DataFrame, paper: str | None = None) -> pd.DataFrame:
         raise unknown("paper", paper, papers())
     theirs = published(paper=paper)
     theirs = theirs[theirs["metric"].isin(METRICS)]
-    found = pd.DataFrame([_beside(row, df) for row in theirs.to_dict("records")], columns=COLUMNS)
+    df = df.assign(architecture=df["student"].str.partition("(")[0])
+    ours = dict(tuple(df.groupby(["method", "dataset", "protocol"])))
+    found = pd.DataFrame([_beside(row, ours) for row in theirs.to_dict("records")], columns=COLUMNS)
     return found.astype({"ipc": "Int64"})
 
 
@@ -50,7 +55,7 @@ def blocks(found: pd.DataFrame) -> list[Block]:
     return made
 
 
-def _beside(theirs: dict, df: pd.DataFrame) -> dict:
+def _beside(theirs: dict, ours: Records) -> dict:
     row = {name: theirs[name] for name in ("paper", "table", "method", "dataset", "ipc", "metric")}
     row |= {
         "published": cell(theirs["mean"], theirs["std"]),
@@ -60,7 +65,7 @@ def _beside(theirs: dict, df: pd.DataFrame) -> dict:
         "status": NOT_RUN,
     }
     for dataset, same in _datasets(theirs["dataset"].partition("[")[0]):
-        values = _ours(theirs, df, dataset)
+        values = _ours(theirs, ours, dataset)
         if len(values) == 0:
             continue
         spread = values.std(ddof=1) if len(values) > 1 else np.nan
@@ -84,15 +89,15 @@ def _datasets(name: str) -> list[tuple[str, bool]]:
     return [(own, True), *((other, False) for other in dict.fromkeys([name, *others]) if other != own)]
 
 
-def _ours(theirs: dict, df: pd.DataFrame, dataset: str) -> np.ndarray:
+def _ours(theirs: dict, ours: Records, dataset: str) -> np.ndarray:
     """The metric of every seed: of the usual plain run, else of one experiment that answers the table."""
+    df = ours.get((theirs["method"], dataset, theirs["protocol"]))
+    if df is None:
+        return np.empty(0)
     subset = theirs["dataset"].partition("[")[2].rstrip("]")
-    ipc = df["ipc"].isna() if pd.isna(theirs["ipc"]) else df["ipc"].eq(theirs["ipc"]).fillna(False)
-    fits = (
-        (df["method"] == theirs["method"]) & (df["dataset"] == dataset) & (df["protocol"] == theirs["protocol"]) & ipc
-    )
+    fits = df["ipc"].isna() if pd.isna(theirs["ipc"]) else df["ipc"].eq(theirs["ipc"]).fillna(False)
     if theirs["student"]:
-        fits &= df["student"].str.partition("(")[0] == theirs["student"]
+        fits &= df["architecture"] == theirs["student"]
     mine = df[fits & df[theirs["metric"]].notna()]
     mine = mine[select.text(mine, "subset") == subset]
     variant = select.text(mine, "variant")
@@ -100,9 +105,7 @@ def _ours(theirs: dict, df: pd.DataFrame, dataset: str) -> np.ndarray:
     for name in ("", *sorted(answers, key=lambda n: REAL_POOL in n)):
         chosen = select.usual_runs(mine[variant == name])
         if len(chosen):
-            widest = (
-                chosen["student"].value_counts().index[0]
-            )  # one width of the architecture, the one with most records
-            chosen = chosen[chosen["student"] == widest].drop_duplicates("seed")
+            usual = chosen["student"].value_counts().index[0]  # of the architecture's widths the one with most records
+            chosen = chosen[chosen["student"] == usual].drop_duplicates("seed")
             return chosen[theirs["metric"]].to_numpy(float)
     return np.empty(0)

@@ -23,7 +23,6 @@ Where each table and figure of the papers is made, and what of it was run here. 
 `figures/SCALE/` where a name begins with `/`. The columns `quick` (rendered videos) and `miniucf10` (ten real classes) count
 the params files there that have committed figures. Written by `{WRITTEN_BY}`.
 """
-NOT_HERE = "not here yet"
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ def items() -> list[Item]:
 def text(root: Path | None = None) -> str:
     """The map of a checkout, as Markdown."""
     root = root or project_root()
-    lines, titles = [HEAD], papers() | {"ours": "What no paper has"}
+    lines, titles, known = [HEAD], papers() | {"ours": "What no paper has"}, items()
     for paper, title in titles.items():
-        mine = [item for item in items() if item.paper == paper]
+        mine = [item for item in known if item.paper == paper]
         lines += [
             f"## {title}",
             "",
@@ -72,7 +71,7 @@ def text(root: Path | None = None) -> str:
 
 
 def _row(item: Item, root: Path) -> str:
-    notebooks = "<br>".join(f"[{name}]({name}.ipynb)" for name in item.runs) or NOT_HERE
+    notebooks = "<br>".join(f"[{name}]({name}.ipynb)" for name in item.runs)
     patterns = "<br>".join(", ".join(f"`{one}`" for one in patterns) for patterns in item.runs.values())
     drawn = ", ".join(f"`{name}`" for name in item.draws)
     ran = [_ran(item, scale, root) for scale in SHOWN]

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from vddlib.core.errors import VddError
-from vddlib.core.files import write_atomic
+from vddlib.core.files import begin, write_atomic
 from vddlib.datasets import catalog, clips
 from vddlib.datasets.clips import Clips
 from vddlib.datasets.geometry import Geometry, geometry
 from vddlib.distillers import DistilledSet, Random
 from vddlib.distillers.videofolder import geometry_of, read_set
-from vddlib.evaluation import FAIR, Report, evaluate, evaluate_each, fair, fair_teacher, protocol, teacher_of
+from vddlib.evaluation import FAIR, evaluate_each, fair, fair_teacher, protocol, teacher_of
 from vddlib.evaluation.protocols import Protocol
 from vddlib.evaluation.statistics import Comparison, Interval, interval
 from vddlib.results.fair import correct, paired
@@ -72,14 +72,15 @@ def measure(
     options = {"network": network, "device": device}
     if chosen.labels == "teacher":
         options["teacher"] = _teacher(chosen, train, steps, device)
-    ours = _students(sets, test, chosen, seeds, options)
-    kept = sets[0].card.get("ipc")
+    learnt = sets if len(sets) > 1 else [sets[0]] * len(seeds)
+    ours = evaluate_each(dict(zip(seeds, learnt, strict=True)), test, chosen, **options)
+    by_seed, kept = correct(pd.DataFrame(ours.rows)), sets[0].card.get("ipc")
+    top1 = interval(by_seed.to_numpy())
     if not (beside_random and kept and chosen.labels in ("hard", "teacher")):
-        return Measured(chosen, interval(correct(pd.DataFrame(ours.rows)).to_numpy()), None, None, ours.rows)
+        return Measured(chosen, top1, None, None, ours.rows)
     drawn = evaluate_each({seed: Random().distill(train, kept, seed) for seed in seeds}, test, chosen, **options)
-    by_seed, beside = correct(pd.DataFrame(ours.rows)), correct(pd.DataFrame(drawn.rows))
-    both = interval(by_seed.to_numpy()), interval(beside.to_numpy())
-    return Measured(chosen, *both, paired(by_seed, beside), ours.rows + drawn.rows)
+    beside = correct(pd.DataFrame(drawn.rows))
+    return Measured(chosen, top1, interval(beside.to_numpy()), paired(by_seed, beside), ours.rows + drawn.rows)
 
 
 def _check_alike(sets: Sequence[DistilledSet], seeds: Sequence[int]) -> None:
@@ -118,23 +119,11 @@ def measure_folders(
     train, test = clips.load(dataset, geometry(**numbers, sampling=own.sampling) if cut else own)
     sets = [read_set(folder, train) for folder in folders]
     if output:  # before minutes of training
-        try:
-            write_atomic(output, "")
-        except OSError as error:
-            raise VddError(f"{output}: cannot be written ({error.strerror}); name another file") from None
+        begin(output)
     found = measure(sets, train, test, name, seeds=_seeds(sets, students), **options)
     if output:
         write_atomic(output, pd.DataFrame(found.rows).to_csv(index=False))
     return found
-
-
-def _students(sets, test: Clips, chosen: Protocol, seeds: Sequence[int], options: dict) -> Report:
-    """A student per seed: of the one set, or of the set at the seed's place."""
-    if len(sets) > 1:
-        return evaluate_each(dict(zip(seeds, sets, strict=True)), test, chosen, **options)
-    if callable(options.get("teacher")):  # another one for every student
-        return evaluate_each(dict.fromkeys(seeds, sets[0]), test, chosen, **options)
-    return evaluate(sets[0], test, chosen, seeds=seeds, **options)
 
 
 def _teacher(chosen: Protocol, train: Clips, steps: int, device: str):

@@ -1,5 +1,6 @@
 """Networks that name the action in every frame of a long video: trained on whole videos, one per step, out of the cache."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from vddlib.core import cache, files, seeding
 from vddlib.core.errors import VddError
 from vddlib.core.progress import with_progress
-from vddlib.core.provenance import device_name
 from vddlib.datasets.segmentation import LongVideo
 from vddlib.models import ms_tcn
 from vddlib.models.ms_tcn import MSTCN
+from vddlib.training.networks import conditions
 
 
 class SegmenterRecipe(BaseModel):
@@ -61,9 +62,8 @@ def train_segmenter(
     channels = len(videos[0].features)
     key = {
         "videos": [[files.hash_array(video.features), files.hash_array(video.labels)] for video in videos],
-        "classes": num_classes, "recipe": recipe.model_dump(mode="json"), "seed": seed, "device": device_name(device),
-        "threads": torch.get_num_threads() if device.type == "cpu" else None, "torch": torch.__version__,
-        "code": cache.code_digest(__name__, ms_tcn.__name__, "vddlib.core.seeding"),
+        "classes": num_classes, "recipe": recipe.model_dump(mode="json"), "seed": seed,
+        **conditions(device, __name__, ms_tcn.__name__),
     }  # fmt: skip
 
     def build(folder) -> None:
@@ -105,8 +105,6 @@ def _fit(
 
 
 def _open(folder, model: MSTCN) -> Segmenter:
-    import json
-
     from safetensors.torch import load_file
 
     model.load_state_dict(load_file(folder / "model.safetensors"))
