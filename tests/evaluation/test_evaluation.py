@@ -91,6 +91,25 @@ def test_the_mean_of_three_redrawn_passes_is_reported(tiny):
     assert report.values() == pytest.approx([sum(passes) / 3])
 
 
+def test_a_student_is_tested_once_for_the_same_test_and_again_for_another(tiny, monkeypatch):
+    train, test = tiny
+    made = Random().distill(train, 1)
+    options = {"seeds": [0], "network": SMALL, "device": "cpu"}
+    asked = protocol("A", epochs=2, batch_size=8)
+    testing = importlib.import_module("vddlib.evaluation.testing")
+    predicted, real = [], testing.predict
+    monkeypatch.setattr(testing, "predict", lambda *a, **k: predicted.append(k["epoch"]) or real(*a, **k))
+    first = evaluate(made, test, asked, **options)
+    assert predicted == [0, 1, 2]
+    again = evaluate(made, test, asked, **options)
+    assert len(predicted) == 3, "tested again"
+    assert again.rows == first.rows and torch.equal(again.logits[0], first.logits[0])
+    evaluate(made, test.still(), asked, **options)
+    assert len(predicted) == 6, "other clips, and the old numbers"
+    evaluate(made, test, asked.model_copy(update={"test_passes": 2}), **options)
+    assert len(predicted) == 8, "fewer views, and the old numbers"
+
+
 def test_full_data_learns_and_the_last_checkpoint_counts(tiny):
     train, test = tiny
     chosen = protocol("A", epochs=30, batch_size=6, lr=0.02)

@@ -15,7 +15,7 @@ from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet, stored_bytes
 from vddlib.distillers.full import FullSet
 from vddlib.evaluation.protocols import Protocol, named
-from vddlib.evaluation.testing import measure
+from vddlib.evaluation.testing import measure, tested
 from vddlib.training import augmentations
 from vddlib.training.fit import Recipe, pick_device
 from vddlib.training.networks import Network, TrainedNetwork, train_network, train_teacher
@@ -73,8 +73,8 @@ def evaluate(
 
     `teacher` is needed by protocols whose labels are a teacher's. With `peek_every` the student is also tested every so many
     epochs, and the best of these accuracies is reported as ``top1_best_on_test``, never as the result. Finished students
-    come out of the cache; an interrupted one is resumed. Raises VddError where the set lacks the labels that the protocol
-    needs, or its classes are not the test set's in the same order.
+    and their tests come out of the cache; an interrupted one is resumed. Raises VddError where the set lacks the labels that
+    the protocol needs, or its classes are not the test set's in the same order.
     """
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     place = pick_device(device)
@@ -95,10 +95,10 @@ def evaluate(
             geometry=test.geometry,
             what=f"{distilled.card['method']} {chosen.name} seed {seed}",
         )  # fmt: skip
-        tested = measure(student.model, test, chosen, place, motion=chosen.motion)
-        row = _row(distilled, test, chosen, network, teacher, seed, student, tested.numbers)
+        found = tested(student, test, chosen, place)
+        row = _row(distilled, test, chosen, network, teacher, seed, student, found.numbers)
         rows.append(row)
-        logits.append(tested.logits[-1])
+        logits.append(found.logits)
         students.append(student)
         ipc = f" IPC {row['ipc']}" if row["ipc"] else ""
         fitted = f"{row['train_top1']:.0f} % on its own training clips"

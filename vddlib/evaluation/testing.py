@@ -1,25 +1,53 @@
 """How a student is tested under a protocol: drawn views of every test video, and what is left without motion."""
 
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vddlib.core import cache, files
 from vddlib.datasets.clips import Clips
 from vddlib.evaluation.metrics import metrics, predict
 from vddlib.evaluation.protocols import Protocol
+from vddlib.training.networks import TrainedNetwork, conditions
 
 MOTION = ("still", "shuffled", "reversed")
+_CODE = ("vddlib.evaluation.testing", "vddlib.evaluation.metrics", "vddlib.datasets.clips")
 
 
 @dataclass(frozen=True)
 class Tested:
-    """`numbers` for a record, and the logits ``float32 [V, M, C]`` of V views of M test videos."""
+    """`numbers` for a record, and the logits ``float32 [M, C]`` of the last view of M test videos."""
 
     numbers: dict[str, float | int | str | None]
     logits: Tensor
+
+
+def tested(student: TrainedNetwork, test: Clips, protocol: Protocol, device: torch.device) -> Tested:
+    """`measure` of a trained network, `motion` as the protocol says: out of the cache, or now.
+
+    Every notebook shows its method beside random clips, whose students are then trained and tested once.
+    """
+    key = {
+        "network": files.digest(student.key),
+        "test": test.state(),
+        **{name: getattr(protocol, name) for name in ("test_passes", "test_redraw", "motion")},
+        **conditions(device, *_CODE),
+    }
+
+    def build(folder: Path) -> None:
+        made = measure(student.model, test, protocol, device, motion=protocol.motion)
+        files.write_tensors(folder / "logits.safetensors", {"logits": made.logits})
+        files.write_json(folder / "numbers.json", made.numbers)
+
+    from safetensors.torch import load_file
+
+    folder = cache.get("tests", key, build)
+    return Tested(json.loads((folder / "numbers.json").read_text()), load_file(folder / "logits.safetensors")["logits"])
 
 
 def measure(model: nn.Module, test: Clips, protocol: Protocol, device: torch.device, motion: bool = False) -> Tested:
@@ -42,7 +70,7 @@ def measure(model: nn.Module, test: Clips, protocol: Protocol, device: torch.dev
             view = predict(model, getattr(test, change)(), epoch=epochs[0], device=device)
             numbers[f"top1_{change}"] = metrics(view, test.labels)["top1"]
     found = {name: None if math.isnan(value) else value for name, value in numbers.items()}  # top-5 of five classes
-    return Tested(found | {"views": len(passes), "right_views": as_text(right)}, logits)
+    return Tested(found | {"views": len(passes), "right_views": as_text(right)}, logits[-1])
 
 
 def as_text(right: Tensor) -> str:

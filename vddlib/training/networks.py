@@ -155,9 +155,7 @@ def _looking(
 
     def on_epoch(epoch: int, model: nn.Module) -> None:
         if (epoch + 1) % every == 0:
-            kept[:] = [
-                note for note in kept if note["epoch"] <= epoch
-            ]  # an interrupted run may have noted this epoch  # of a run that was interrupted later on
+            kept[:] = [note for note in kept if note["epoch"] <= epoch]  # an interrupted run noted later ones
             kept.append({"epoch": epoch + 1, **look(model)})
             files.write_json(notes, kept)
 

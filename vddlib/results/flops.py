@@ -1,0 +1,46 @@
+"""What a network costs without running it: operations and memory, counted on shapes alone (torch's meta device)."""
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vddlib import models
+
+
+class Forward(NamedTuple):
+    """One pass of one clip: floating-point operations (a multiply and an add are two), bytes that its backward pass keeps,
+    and the bytes of the weights in float32."""
+
+    flops: float
+    kept: float
+    weights: float
+
+
+@cache
+def of_model(name: str, classes: int, frames: int, size: int, options: tuple[tuple[str, object], ...] = ()) -> Forward:
+    """Of a model of `vddlib.models` on clips of `frames` x `size` x `size`. Raises VddError as `models.build` does."""
+    with torch.device("meta"):
+        model = models.build(name, classes, frames=frames, size=size, **dict(options))
+        return of_network(model, torch.empty(2, 3, frames, size, size))
+
+
+def of_network(model: nn.Module, *inputs: Tensor) -> Forward:
+    """Of any network whose first input is a batch ``[2, ...]`` on the meta device; two, as BatchNorm cannot train on one."""
+    kept: dict[int, int] = {}
+    weights = {p.untyped_storage()._cdata for p in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        out = model.train()(*inputs)  # kept until the count is read: what it holds is what is counted
+    batch = len(inputs[0])
+    size = sum(p.numel() for p in model.parameters()) * 4
+    del out
+    return Forward(counter.get_total_flops() / batch, sum(kept.values()) / batch, size)
