@@ -2,13 +2,14 @@
 #
 #     uv run snakemake --cores all quick      every method; also smoke, search, miniucf10, paper; quick is the default
 #     uv run snakemake --cores all ablations  quick, and what it leaves out to stay short: IPC 1, ablations, controls, storage
-#     uv run snakemake -n paper               lists the whole grid
+#     uv run snakemake -n paper               lists the whole grid, each job with GPU memory (gpu_mb) and minutes (runtime)
 #     uv run snakemake --cores all --keep-going miniucf10     continues with independent jobs when one fails
 #
 # params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/notebook/run.py). The files
 # under figures/ are committed, so they are no rule's output: Snakemake would delete them before a run and after a failure.
 # profiles/default/config.yaml says when something is run again.
 
+import csv
 import sys
 from pathlib import Path
 
@@ -76,6 +77,38 @@ def cores(wildcards):
     return 4 if wildcards.scale == "paper" else 1
 
 
+def forecasts(scale):
+    """By NOTEBOOK/VARIANT what `vdd forecast` computed for the jobs of a scale."""
+    table = Path("figures", scale, "forecast.csv")
+    return {row["job"]: row for row in csv.DictReader(table.open())} if table.is_file() else {}
+
+
+FORECAST = {scale: forecasts(scale) for scale in SCALES}
+
+
+def forecast(wildcards, column, default):
+    """A number of that job's forecast, `default` where it has none."""
+    row = FORECAST[wildcards.scale].get(f"{wildcards.get('notebook')}/{wildcards.get('variant')}")
+    return float(row[column]) if row else default
+
+
+def gpu_memory(wildcards):
+    """MiB on the GPU."""
+    return round(1024 * forecast(wildcards, "GPU memory (GiB)", 0))
+
+
+def said(wildcards):
+    """The forecast behind a job's name in the list."""
+    row = FORECAST[wildcards.scale].get(f"{wildcards.notebook}/{wildcards.variant}")
+    return f": {float(row['GPU hours']):.1f} GPU hours, {float(row['GPU memory (GiB)']):.0f} GiB (computed)" if row else ""
+
+
+def minutes(wildcards):
+    """Three times the hours on a GPU and on its four cores, as both are computed and not measured; at least one hour."""
+    hours = forecast(wildcards, "GPU hours", 0) + forecast(wildcards, "CPU core-hours", 0) / cores(wildcards)
+    return max(60, round(180 * hours))
+
+
 wildcard_constraints:
     scale="|".join(SCALES),
     notebook="[^/]+",
@@ -104,12 +137,16 @@ rule run:
         earlier=ancient(earlier),
     output:
         "runs/{scale}/{notebook}/{variant}.json",
+    params:
+        forecast=said,
     threads: cores
     priority: length
     resources:
         gpu=lambda wildcards: int(wildcards.scale == "paper"),
+        gpu_mb=gpu_memory,
+        runtime=minutes,
     message:
-        "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}"
+        "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}{params.forecast}"
     shell:
         "{sys.executable:q} {VDD} --threads {threads} {input.notebook:q} {input.params:q}"  # :q, as folders have any name
 

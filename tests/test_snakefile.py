@@ -126,6 +126,12 @@ def test_dry_run_lists_the_grid(project):
     code, printed = snakemake(project, "-n", "paper")
     assert code == 0 and ran(printed) == ["paper/11_tiny/big"]
     assert not (project / "runs/paper").exists()
+    forecast = project / "figures/paper/forecast.csv"  # what `vdd forecast` writes
+    forecast.parent.mkdir(parents=True)
+    forecast.write_text("job,GPU hours,GPU memory (GiB),CPU core-hours\n11_tiny/big,2.5,20.0,4.0\n")
+    code, printed = snakemake(project, "-n", "paper", "--verbose")
+    forecast.unlink()
+    assert code == 0 and "paper/11_tiny/big: 2.5 GPU hours, 20 GiB (computed)" in printed
 
 
 def test_scale_without_params(project):

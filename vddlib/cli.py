@@ -204,6 +204,19 @@ def compare(
     typer.echo(markdown(blocks(shown), f"Scale {scale}, percent, mean (std). {EXPLAINED}.", notes))
 
 
+@app.command()
+def forecast(
+    scale: Annotated[str, typer.Argument(help="paper, or any other scale with params files")] = "paper",
+    tflops: Annotated[float, typer.Option(min=0.001, help="10^12 operations per second that your GPU sustains")] = 15.0,
+):
+    """Count what every job of a scale will compute: GPU hours and memory, before anything runs (figures/SCALE/forecast.md)."""
+    from vddlib.notebook.forecast import write
+
+    table = write(scale, tflops * 1e12)
+    typer.echo(table.round(2).to_string(index=False))
+    typer.echo(f"\n{len(table)} jobs, figures/{scale}/forecast.md; computed, not measured")
+
+
 @app.command(name="new-method")
 def new_method(
     name: Annotated[str, typer.Argument(help="in records and files: lower-case letters, digits and _")],

@@ -35,6 +35,7 @@ quick/08_vdsd/frepo_ipc1
 quick/08_vdsd/frepo_ipc5
 quick/08_vdsd/mtt_ipc1
 quick/08_vdsd/mtt_ipc5
+quick/09_idtd/motions_ipc1
 quick/10_idtd_ablations/diversity_ipc1
 quick/10_idtd_ablations/lengths_ipc1
 quick/10_idtd_ablations/losses_ipc1

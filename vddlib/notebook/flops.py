@@ -27,6 +27,40 @@ def of_model(name: str, classes: int, frames: int, size: int, options: tuple[tup
         return of_network(model, torch.empty(2, 3, frames, size, size))
 
 
+@cache
+def of_latte(classes: int, frames: int, size: int, depth: int, width: int, heads: int, patch: int) -> Forward:
+    """Of Latte on the latents of clips, four channels and an eighth of their side (Stable Diffusion's)."""
+    from vddlib.distillers.latte.transformer import LatteTransformer
+
+    side = size // 8
+    with torch.device("meta"):
+        model = LatteTransformer(classes, 4, frames, side, depth=depth, width=width, heads=heads, patch=patch)
+        return of_network(
+            model, torch.empty(2, frames, 4, side, side), torch.empty(2), torch.empty(2, dtype=torch.long)
+        )
+
+
+@cache
+def of_videomae() -> Forward:
+    """Of VideoMAE V2's giant encoder on 16 frames of 224 x 224 (Wang et al., CVPR 2023, table 11)."""
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    giant = VideoMAEConfig(
+        patch_size=14, hidden_size=1408, num_hidden_layers=40, num_attention_heads=16, intermediate_size=6144
+    )
+    with torch.device("meta"):
+        return of_network(VideoMAEModel(giant), torch.empty(2, 16, 3, 224, 224))
+
+
+@cache
+def of_ms_tcn(classes: int, length: int, stages: int, layers: int, width: int) -> Forward:
+    """Of MS-TCN on I3D features, 2048 numbers at each of `length` places."""
+    from vddlib.models.ms_tcn import MSTCN
+
+    with torch.device("meta"):
+        return of_network(MSTCN(2048, classes, stages, layers, width), torch.empty(2, 2048, length))
+
+
 def of_network(model: nn.Module, *inputs: Tensor) -> Forward:
     """Of any network whose first input is a batch ``[2, ...]`` on the meta device; two, as BatchNorm cannot train on one."""
     kept: dict[int, int] = {}
