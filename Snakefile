@@ -3,6 +3,7 @@
 #     uv run snakemake --cores all quick      every method; also smoke, search, miniucf10, paper; quick is the default
 #     uv run snakemake --cores all ablations  quick, and what it leaves out to stay short: IPC 1, ablations, controls, storage
 #     uv run snakemake -n paper               lists the whole grid, each job with GPU memory (gpu_mb) and minutes (runtime)
+#     uv run snakemake --cores all site       the executed notebooks of quick as pages in site/ (others: vdd site SCALE)
 #     uv run snakemake --cores all --keep-going miniucf10     continues with independent jobs when one fails
 #
 # params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/notebook/run.py). The files
@@ -162,6 +163,13 @@ use rule run as tables with:
         notebook="|".join(TABLES),
     message:
         "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}"
+
+
+rule site:
+    message:
+        "site/: pages of the executed notebooks of quick"
+    shell:
+        "{sys.executable:q} -m vddlib.cli site quick"
 
 
 onsuccess:

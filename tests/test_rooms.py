@@ -15,6 +15,9 @@ FLOORS = (
     ("results",),
     ("plots",),
     ("notebook",),
+    (
+        "site",
+    ),  # not in the design, which has no reading room: pages of executed notebooks; nothing but the command imports it
     ("cli",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

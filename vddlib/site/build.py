@@ -1,0 +1,110 @@
+"""Building the reading room: pages of one scale under site/, which open from disk and below any address."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import nbformat
+
+from vddlib.core.errors import VddError
+from vddlib.core.progress import say
+from vddlib.core.provenance import project_root
+from vddlib.results import map as maps
+from vddlib.results import records
+from vddlib.site import pages
+from vddlib.site.explorer import explored
+from vddlib.site.gallery import gallery
+from vddlib.site.runs import Run, document, finished
+
+FILES = Path(__file__).with_name("files")
+SOURCES = "artifacts/site"  # what Sphinx reads, and what it remembers of it: a second build is quicker
+
+
+def build(scale: str, output: Path | None = None, api: bool = True, root: Path | None = None) -> Path:
+    """The site of a scale's finished runs, in `output` (site/); its first page. Nothing is executed.
+
+    `api`: with the pages of docstrings, which take longest. Raises VddError where the scale has no finished run or no records,
+    and where Sphinx fails, with what it said.
+    """
+    root = root or project_root()
+    output, source = output or root / "site", root / SOURCES / scale
+    runs = finished(root, scale)
+    if not runs:
+        raise VddError(f"runs/{scale} has no finished run: run the scale first (uv run snakemake --cores all {scale})")
+    figures = root / "figures" / scale
+    if not (figures / "records.csv").is_file():
+        raise VddError(f"figures/{scale}/records.csv is not there: run 20_tables_and_figures of the scale")
+    shutil.rmtree(source / "pages", ignore_errors=True)
+    (source / "pages").mkdir(parents=True)
+    _write_pages(scale, root, source / "pages", api)
+    say(f"site: {sum(map(len, runs.values()))} notebooks of {scale}; Sphinx turns them into pages")
+    _sphinx(source / "pages", source / "doctrees", source / "html")
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.copytree(source / "html", output, ignore=shutil.ignore_patterns(".buildinfo", "objects.inv"))
+    (output / ".nojekyll").touch()  # a host that hides names with an underscore would hide every picture
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    say(f"site: {output / 'index.html'}, {size / 1e6:.0f} MB")
+    return output / "index.html"
+
+
+def _write_pages(scale: str, root: Path, folder: Path, api: bool) -> None:
+    runs, figures = finished(root, scale), root / "figures" / scale
+    static = folder / "_static"
+    static.mkdir()
+    for name in ("site.css", "site.js", "explorer.js", "gallery.js"):
+        shutil.copy(FILES / name, static)
+    for name, where in {"conf.py": "conf.py", "explorer.md": "explorer.md", "glossary.md": "glossary.md"}.items():
+        shutil.copy(FILES / name, folder / where)
+    _vendored(static)
+    shutil.copytree(figures, folder / "_figures", ignore=lambda _, names: [n for n in names if not n.endswith(".png")])
+    for mine in runs.values():
+        for run in mine:
+            target = folder / f"{document(mine, run)}.ipynb"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(pages.notebook_page(run, mine), target)
+    df = records.read(figures / "records.csv")
+    texts = {f"papers/{paper}": pages.chapter(paper, root, scale, df, runs) for paper in pages.CHAPTERS}
+    texts |= {
+        "index": pages.front(root, scale, runs),
+        "gallery": gallery(runs, folder),
+        "notebooks/map": _map(root, runs),
+    }
+    texts |= pages.api(Path(__file__).parents[1]) if api else {"api/index": "# The package\n\nNot built here.\n"}
+    for name, text in texts.items():
+        (folder / f"{name}.md").parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    rows = json.dumps(explored(root, scale, runs), allow_nan=False).replace("</", "<\\/")
+    (static / "records.js").write_text(f"const RECORDS = {rows};\n", encoding="utf-8")
+    shutil.copy(figures / "records.csv", static)
+
+
+def _map(root: Path, runs: dict[str, list[Run]]) -> str:
+    """The map, without links to notebooks that have no run at this scale."""
+
+    def link(found: re.Match[str]) -> str:
+        return found[0] if found[1] in runs else found[1]
+
+    return re.sub(r"\[(\w+)\]\(\w+\.ipynb\)", link, maps.text(root))
+
+
+def _vendored(static: Path) -> None:
+    """MathJax and Plotly, each one file out of its installed package: pages ask no server for them."""
+    from plotly.offline import get_plotlyjs
+
+    mathjax = distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")
+    shutil.copy(Path(str(mathjax)), static / "tex-svg.js")
+    (static / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+
+
+def _sphinx(source: Path, doctrees: Path, output: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-d", str(doctrees), str(source), str(output)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise VddError(f"Sphinx could not build the site: {(done.stderr or done.stdout).strip()[-2000:]}")
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    if lines:
+        say(f"site: {len(lines)} remarks of Sphinx, the first: {lines[0]}")
