@@ -18,8 +18,10 @@ def problems(path: Path) -> list[str]:
     tagged = sum("parameters" in cell.get("metadata", {}).get("tags", []) for cell in cells)
     if tagged != 1:
         found.append(f"{path}: {tagged} cells are tagged 'parameters', one is expected")
-    if stray := {key for cell in cells for key in cell.get("metadata", {})} - {"tags"}:
-        found.append(f"{path}: cells carry metadata {', '.join(sorted(stray))}; only tags belong there")
+    if stray := {key for cell in cells for key in cell.get("metadata", {})} - {"tags", "jupyter"}:
+        found.append(
+            f"{path}: cells carry metadata {', '.join(sorted(stray))}; only tags, and what JupyterLab folds, belong there"
+        )
     if not cells or cells[0]["cell_type"] != "markdown":
         found.append(f"{path}: does not begin with a title")
     return found

@@ -29,7 +29,8 @@ def notebook_page(run: Run, runs: list[Run]) -> nbformat.NotebookNode:
     page = nbformat.read(run.path, as_version=4)
     heading = run.notebook
     for cell in page.cells:
-        given, folded = set(cell.metadata.get("tags", [])), []
+        given = set(cell.metadata.get("tags", []))
+        folded = sorted(given & {"hide-cell"})  # answers of exercises
         cell.metadata.clear()
         if cell.cell_type == "markdown":
             found = re.findall(r"^#+ +(.+)$", cell.source, re.M)
