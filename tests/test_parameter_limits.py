@@ -23,6 +23,7 @@ from vddlib.training.segmenter import SegmenterRecipe
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Names that a reader may extend by a file of their own (methods, networks, datasets), paths, and names of rows.
 FREE = {
+    "repository",
     "dataset", "detector", "scale", "single_frame_classes", "student", "variant", "vary", "wanted",
 }  # fmt: skip
 RECIPE = re.compile(r"(?:teacher|embedding|observer|region|hard)_(epochs|batch_size|lr)|(lr)s")

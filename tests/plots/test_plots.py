@@ -71,10 +71,10 @@ def test__figure__is_written_and_the_same_each_time(name, df, tmp_path):
     first = plots.save(draw(), tmp_path / "a" / "fig", {"rows": 1}, "What it shows.")
     second = plots.save(draw(), tmp_path / "b" / "fig", {"rows": 1}, "What it shows.")
     assert [p.suffix for p in first[1:]] == [".json"] and first[0].stem == "fig"
-    assert first[0].suffix in ({".png", ".jpg"} if name in FRAMES else {".svg"})
+    assert first[0].suffix in ({".png", ".webp"} if name in FRAMES else {".svg"})
     assert first[0].read_bytes() == second[0].read_bytes()
     if name in FRAMES:
-        assert Image.open(first[0]).format in ("PNG", "JPEG")
+        assert Image.open(first[0]).format in ("PNG", "WEBP")
     else:
         assert ET.parse(first[0]).getroot().tag.endswith("svg")
     assert json.loads(first[1].read_text())["caption"] == "What it shows."
@@ -87,7 +87,7 @@ def test__save__a_png_beside_the_svg_where_asked_for(tmp_path):
 
 
 def test__save__removes_what_an_earlier_version_left(tmp_path):
-    for suffix in ("png", "svg", "jpg"):
+    for suffix in ("png", "svg", "jpg", "webp"):
         (tmp_path / f"fig.{suffix}").write_text("old")
     written = plots.save(ARRAYS["filmstrip"](), tmp_path / "fig", {})
     assert sorted(tmp_path.iterdir()) == sorted(written) and len(written) == 2
@@ -97,10 +97,10 @@ def test__save__frames_are_exact_where_that_is_smaller_and_never_heavy(tmp_path,
     squares = plots.filmstrip(CLIPS)  # 16 pixels to a side: large squares of one colour
     assert plots.save(squares, tmp_path / "squares", {})[0].suffix == ".png"
     noise = np.random.default_rng(0).integers(0, 256, (1, 6, 300, 300, 3), dtype=np.uint8)
-    (jpg, _) = plots.save(plots.filmstrip(noise), tmp_path / "noise", {})
-    assert jpg.suffix == ".jpg"
-    width = Image.open(jpg).width
-    monkeypatch.setattr("vddlib.plots.style.HEAVIEST", jpg.stat().st_size - 1)
+    (webp, _) = plots.save(plots.filmstrip(noise), tmp_path / "noise", {})
+    assert webp.suffix == ".webp"
+    width = Image.open(webp).width
+    monkeypatch.setattr("vddlib.plots.style.HEAVIEST", webp.stat().st_size - 1)
     (lighter, _) = plots.save(plots.filmstrip(noise), tmp_path / "noise", {})
     assert Image.open(lighter).width == pytest.approx(width * 110 / 150, abs=2)
 

@@ -9,21 +9,12 @@ from vddlib.results import map as maps
 
 # Params files whose figures are not committed yet; whoever runs one takes it out of this list.
 NOT_RUN = """
-miniucf10/04_dm/tempo_ipc5
-miniucf10/05_static_dc/ucf10_ipc5
-miniucf10/06_mtt/ucf10_ipc5
-miniucf10/07_frepo/ucf10_ipc5
 miniucf10/08_vdsd/dm_ipc1
 miniucf10/09_idtd/ipc1
 miniucf10/10_idtd_ablations/modules_ipc5
-miniucf10/11_tsgf/tempo_ipc5
-miniucf10/12_tsgf_ablations/initialisation_ipc5
-miniucf10/12_tsgf_ablations/mask_ipc5
-miniucf10/13_optdistill/compare_ipc5
 miniucf10/16_select_videos/real_ipc1
 miniucf10/16_select_videos/real_ipc10
 miniucf10/16_select_videos/real_ipc5
-miniucf10/24_controls/ucf10_ipc5
 quick/00_start_here/motions
 quick/03_coresets/motions_ipc1
 quick/04_dm/motions_ipc1
