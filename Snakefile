@@ -4,6 +4,7 @@
 #     uv run snakemake --cores all ablations  quick, and what it leaves out to stay short: IPC 1, ablations, controls, storage
 #     uv run snakemake -n paper               lists the whole grid, each job with GPU memory (gpu_mb) and minutes (runtime)
 #     uv run snakemake --cores all site       the executed notebooks of quick as pages in site/ (others: vdd site SCALE)
+#     uv run snakemake --profile profiles/slurm paper         on a Slurm cluster (profiles/slurm/cluster.md)
 #     uv run snakemake --cores all --keep-going miniucf10     continues with independent jobs when one fails
 #
 # params/SCALE/NOTEBOOK/VARIANT.yaml runs notebooks/NOTEBOOK.ipynb into runs/SCALE/NOTEBOOK/ (see vddlib/notebook/run.py). The files
@@ -98,16 +99,22 @@ def gpu_memory(wildcards):
     return round(1024 * forecast(wildcards, "GPU memory (GiB)", 0))
 
 
+def memory(wildcards, attempt):
+    """MiB of a node; more at each further attempt, as Slurm kills what takes more than it asked for."""
+    return attempt * {"paper": 32000, "miniucf10": 6000}.get(wildcards.scale, 4000)
+
+
 def said(wildcards):
     """The forecast behind a job's name in the list."""
     row = FORECAST[wildcards.scale].get(f"{wildcards.notebook}/{wildcards.variant}")
     return f": {float(row['GPU hours']):.1f} GPU hours, {float(row['GPU memory (GiB)']):.0f} GiB (computed)" if row else ""
 
 
-def minutes(wildcards):
-    """Three times the hours on a GPU and on its four cores, as both are computed and not measured; at least one hour."""
+def minutes(wildcards, attempt):
+    """Three times the hours on a GPU and on its four cores, as both are computed and not measured; at least two hours. More at
+    each further attempt: what was finished stays, so that a job goes on where it was ended."""
     hours = forecast(wildcards, "GPU hours", 0) + forecast(wildcards, "CPU core-hours", 0) / cores(wildcards)
-    return max(60, round(180 * hours))
+    return attempt * max(120, round(180 * hours))
 
 
 wildcard_constraints:
@@ -145,6 +152,7 @@ rule run:
     resources:
         gpu=lambda wildcards: int(wildcards.scale == "paper"),
         gpu_mb=gpu_memory,
+        mem_mb=memory,
         runtime=minutes,
     message:
         "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}{params.forecast}"

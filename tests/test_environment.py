@@ -29,8 +29,9 @@ def test_conda_and_pip_name_the_same_packages_and_bounds():
     there = dict(split(item) for item in [*conda["dependencies"], *pip] if isinstance(item, str) and item != "-e .")
     groups = project["dependency-groups"]
     wanted = [*project["project"]["dependencies"], *groups["dev"], *groups["opencv"]]
-    wanted.remove("vddlib[embedders]")
-    wanted += project["project"]["optional-dependencies"]["embedders"]
+    extras = project["project"]["optional-dependencies"]
+    wanted.remove(f"vddlib[{','.join(extras)}]")
+    wanted += [requirement for extra in extras.values() for requirement in extra]
     wanted = {CONDA_NAME.get(name, name): bound for name, bound in map(split, wanted) if name != "eva-decord"}
     assert there.pop("python") == project["project"]["requires-python"].replace(" ", "")
     there.pop("pip")
