@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_ucf
 
 NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 
@@ -72,7 +72,12 @@ def test_the_start_notebook_runs_in_a_bare_environment(tmp_path):
         pytest.skip(f"uv's cache does not hold all packages: {made.stderr.strip().splitlines()[-1][:200]}")
     python = tmp_path / "bare" / "bin" / "python"
     assert not list(Path(tmp_path / "bare").glob("lib/*/site-packages/pytest")), "not bare"
-    run = [str(python), "-m", "vddlib.cli", "run", str(NOTEBOOK), str(ROOT / "params/smoke/00_start_here/motions.yaml")]
+    videos, params = (
+        write_ucf(tmp_path / "videos", train=2, test=1),
+        tmp_path / "params.yaml",
+    )  # rendering motions takes longer
+    params.write_text(f"dataset: {videos}\nsteps: 2\nstride: 2\nstudent_options: {{depth: 2, widths: [8, 8]}}\n")
+    run = [str(python), "-m", "vddlib.cli", "run", str(NOTEBOOK), str(params)]
     done = subprocess.run(
         [*run, "--output", str(tmp_path / "runs/out.ipynb")], env=environment, capture_output=True, text=True
     )

@@ -1,0 +1,62 @@
+"""The one table of the README: every method against random clips under F, at the scales whose figures are committed.
+
+``python -m vddlib.results.headline`` writes it between its markers in README.md, from figures/SCALE/records.csv.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from vddlib.core.files import write_atomic
+from vddlib.core.provenance import project_root
+from vddlib.results import records
+from vddlib.results.fair import comparisons
+from vddlib.results.methods import METHODS, method_rank
+from vddlib.results.schema import display
+from vddlib.results.write import Block, markdown
+
+SHOWN = (("miniucf10", "miniucf10", 1), ("miniucf10", "miniucf10", 5), ("miniucf10", "miniucf10", 10),
+         ("quick", "motions", 1), ("quick", "motions", 5))  # fmt: skip  # (scale, dataset, IPC)
+CONTROLS = ("random_still", "random_videos", "random_encoded")  # have tables of their own
+BEGIN, END = "<!-- written by python -m vddlib.results.headline -->", "<!-- end -->"
+PROTOCOL = "F"
+
+
+def table(root: Path | None = None) -> pd.DataFrame:
+    """A row per method, a column per (dataset, IPC): of full data and random clips top-1 with its interval, of the others the
+    difference to as many random clips, bold where told apart (see `fair.comparisons`); '' where none was measured."""
+    root = root or project_root()
+    found: dict[str, dict[str, str]] = {}
+    for scale in dict.fromkeys(scale for scale, _, _ in SHOWN):
+        df = comparisons(records.read(root / "figures" / scale / "records.csv"))
+        df = df[(df["protocol"] == PROTOCOL) & ~df["method"].isin(CONTROLS) & df["method"].isin(METHODS)]
+        for _, dataset, ipc in (one for one in SHOWN if one[0] == scale):
+            part = df[(df["dataset"] == dataset) & ((df["ipc"] == ipc) | (df["method"] == "full"))]
+            if not (part["ipc"] == ipc).any():  # full data alone says nothing of this IPC
+                continue
+            for row in part.to_dict("records"):
+                found.setdefault(row["method"], {})[f"`{dataset}` IPC {ipc}"] = _cell(row)
+    rows = [{"method": display(method)} | found[method] for method in sorted(found, key=method_rank)]
+    columns = [f"`{dataset}` IPC {ipc}" for _, dataset, ipc in SHOWN]
+    return pd.DataFrame(
+        rows, columns=["method", *(name for name in columns if any(name in row for row in rows))]
+    ).fillna("")
+
+
+def _cell(row: dict) -> str:
+    if pd.isna(row["difference"]):
+        return f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+    text = f"{row['difference']:+.1f} [{row['difference_low']:+.1f}, {row['difference_high']:+.1f}]"
+    return f"**{text}**" if row["told_apart"] else text
+
+
+def inserted(readme: str, root: Path | None = None) -> str:
+    """The README's text with the table as it is now."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{markdown([Block('', table(root))])}{END}{after}"
+
+
+if __name__ == "__main__":
+    path = project_root() / "README.md"
+    print(write_atomic(path, inserted(path.read_text(encoding="utf-8"))))
