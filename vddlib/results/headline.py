@@ -54,7 +54,7 @@ def inserted(readme: str, root: Path | None = None) -> str:
     """The README's text with the table as it is now."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{markdown([Block('', table(root))])}{END}{after}"
+    return f"{before}{BEGIN}\n\n{markdown([Block('', table(root))])}\n{END}{after}"
 
 
 if __name__ == "__main__":
