@@ -1,5 +1,6 @@
 """Notebook sources are clean, their prose has no typed results, and every params file fits the notebook it names."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -135,3 +136,36 @@ def test_what_is_not_clean_is_named(tmp_path):
     (tmp_path / "a.ipynb").write_text("{")
     assert "not readable" in sources.problems(tmp_path / "a.ipynb")[0]
     assert sources.main(tmp_path) == 1 and sources.main(tmp_path / "none") == 1
+
+
+WITH_EXERCISES = ["04_dm", "05_static_dc", "06_mtt", "07_frepo", "08_vdsd", "09_idtd", "11_tsgf", "13_optdistill"]
+
+
+@pytest.mark.parametrize("name", WITH_EXERCISES)
+def test_exercises_are_folded_answered_and_change_nothing_that_the_notebook_goes_on_with(name):
+    """Three questions, then one folded cell that prints three answers and takes none of the notebook's parameters or names."""
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    where = [i for i, cell in enumerate(cells) if "hide-cell" in cell["metadata"].get("tags", [])]
+    assert len(where) == 1
+    (here,) = where
+    question, answer = "".join(cells[here - 1]["source"]), "".join(cells[here]["source"])
+    assert cells[here]["metadata"]["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+    assert [f"\n{number}. " in question for number in (1, 2, 3)] == [True] * 3
+    assert [f'"{number}.' in answer for number in (1, 2, 3)] == [True] * 3
+
+    def names(sources, kind):
+        parsed = ast.walk(ast.parse("\n".join(sources)))
+        return {node.id for node in parsed if isinstance(node, ast.Name) and isinstance(node.ctx, kind)}
+
+    code = [(i, "".join(cell["source"])) for i, cell in enumerate(cells) if cell["cell_type"] == "code"]
+    assigned = {
+        target.id
+        for statement in ast.parse(answer).body
+        if isinstance(statement, ast.Assign | ast.For)
+        for target in ast.walk(statement.targets[0] if isinstance(statement, ast.Assign) else statement.target)
+        if isinstance(target, ast.Name)
+    }
+    assert not assigned & set(notebook_parameters(path))
+    earlier, later = [s for i, s in code if i < here], [s for i, s in code if i > here]
+    assert not assigned & names(earlier, ast.Store) & names(later, ast.Load)
