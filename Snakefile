@@ -85,6 +85,7 @@ def forecasts(scale):
     return {row["job"]: row for row in csv.DictReader(table.open())} if table.is_file() else {}
 
 
+WEEK = 7 * 24 * 60  # what most partitions allow at most; a job that is ended goes on when it is submitted again
 FORECAST = {scale: forecasts(scale) for scale in SCALES}
 
 
@@ -114,7 +115,7 @@ def minutes(wildcards, attempt):
     """Three times the hours on a GPU and on its four cores, as both are computed and not measured; at least two hours. More at
     each further attempt: what was finished stays, so that a job goes on where it was ended."""
     hours = forecast(wildcards, "GPU hours", 0) + forecast(wildcards, "CPU core-hours", 0) / cores(wildcards)
-    return attempt * max(120, round(180 * hours))
+    return min(WEEK, attempt * max(120, round(180 * hours)))
 
 
 wildcard_constraints:

@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 from vddlib.core.errors import VddError
 from vddlib.notebook import forecast, workload
 from vddlib.notebook.flops import of_model, of_network
-from vddlib.notebook.plan import LEARN, SECOND_ORDER, Plan, Work
+from vddlib.notebook.plan import FROZEN, LEARN, LOOK, SECOND_ORDER, UNROLLED, Plan, Work
 
 
 def test_operations_are_those_counted_by_hand():
@@ -52,7 +52,31 @@ def test_mtt_counts_the_epochs_that_are_read_and_every_unrolled_step():
     options = {"iterations": 8000, "syn_steps": 10, "batch_syn": 256, "max_start_epoch": 10, "expert_epochs": 1}
     experts, unrolled = plan.mtt(options, {"count": 30, "batch_size": 256}, plan.network())
     assert experts.clips == 30 * 10 * 4662  # nine start epochs after the first, and the one that is matched
-    assert (unrolled.clips, unrolled.passes) == (3 * 8000 * 10 * 250, SECOND_ORDER)  # all 250 clips in each step
+    assert (unrolled.clips, unrolled.passes) == (3 * 8000 * 10 * 250, UNROLLED)  # all 250 clips in each step
+
+
+def test_real_clips_are_no_more_than_a_class_has_and_frozen_networks_get_no_gradient():
+    plan = Plan(GIVEN)
+    real, distilled = plan.dm({"iterations": 10, "batch_real": 64}, plan.network())
+    assert (real.clips, real.passes) == (3 * 10 * 50 * 64, LOOK)
+    assert (distilled.clips, distilled.passes, distilled.together) == (3 * 10 * 250, FROZEN, 250)
+    real, images = plan.static_dc({"iterations": 10, "batch_real": 256}, 100)
+    assert (
+        real.clips == pytest.approx(3 * 10 * 4662) and images.passes == SECOND_ORDER
+    )  # every clip of the training split
+
+
+def test_tsgf_makes_one_set_of_dm_and_its_ablations_share_a_teacher():
+    params = {
+        name: ROOT / f"params/paper/{name}.yaml" for name in ("11_tsgf/miniucf_ipc1", "12_tsgf_ablations/mask_ipc1")
+    }
+    notebooks = {name: ROOT / "notebooks" / f"{name.partition('/')[0]}.ipynb" for name in params}
+    work = {name: forecast.work_of(notebooks[name], path) for name, path in params.items()}
+    first = {part.what: part.clips for part in work["11_tsgf/miniucf_ipc1"]}
+    assert first["real clips"] == 5000 * 50 * 64 and first["recovered clips"] == 4 * 1000 * 50
+    assert first["teachers"] == 3 * 500 * 4662
+    teachers = [part for part in work["12_tsgf_ablations/mask_ipc1"] if part.what == "teachers"]
+    assert [part.clips for part in teachers] == [2 * 500 * 4662]
 
 
 def test_students_are_tested_as_often_as_the_protocol_says():

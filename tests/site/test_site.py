@@ -13,6 +13,7 @@ from vddlib.results import records
 from vddlib.site import pages
 from vddlib.site.build import build
 from vddlib.site.explorer import explored
+from vddlib.site.gallery import plain
 from vddlib.site.runs import document, finished
 
 
@@ -119,6 +120,28 @@ def test_a_site_of_nothing_is_refused(project, tmp_path):
         build("quick", root=tmp_path)
 
 
+def test_a_folder_of_somebody_else_is_not_deleted(project, tmp_path):
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "chapter.tex").write_text("years")
+    with pytest.raises(VddError, match="not empty and no earlier site"):
+        build("quick", output=mine, root=project)
+    assert (mine / "chapter.tex").read_text() == "years"
+    with pytest.raises(VddError, match="is a file"):
+        build("quick", output=mine / "chapter.tex", root=project)
+
+
+def test_names_of_folders_are_text_and_no_markup():
+    assert plain("<img src=x onerror=alert(1)>").startswith(r"\<img") and plain("Pull Ups") == "Pull Ups"
+
+
+def test_a_page_names_no_folder_of_whoever_built_it(project, monkeypatch):
+    monkeypatch.setenv("VDD_CACHE", str(project / "kept"))
+    output = nbformat.v4.new_output("stream", name="stdout", text=f"wrote {project}/kept/latte/looks.npy\n")
+    pages._readable(output)
+    assert output.text.strip() == "wrote $VDD_CACHE/latte/looks.npy"
+
+
 def test_the_package_is_documented_by_room():
     made = pages.api(pages.SITE.parents[1])
     assert {"api/index", "api/core", "api/distillers", "api/site"} <= set(made)
@@ -129,7 +152,11 @@ def test_open_gives_a_copy_of_the_last_run(project):
     copy = reopened("4", root=project)
     assert copy.parent == project / "runs/interactive" and copy.name.startswith("04_dm-quick-")
     copy.write_text("mine now")
-    assert reopened("04_dm", root=project).read_text() == "mine now"  # newer than the run
+    assert reopened("04_dm", root=project).read_text() == "mine now"  # of the same run
+    runs = sorted((project / "runs/quick/04_dm").glob("*.ipynb"), key=lambda path: path.stat().st_mtime)
+    runs[-1].write_text(runs[-1].read_text().replace("step 1", "step one"))  # run again
+    newer = reopened("04_dm", root=project)
+    assert newer != copy and "step one" in newer.read_text() and copy.read_text() == "mine now"
     for wrong, said in (("77", "no such notebook"), ("04_dm_x", "no such notebook")):
         with pytest.raises(VddError, match=said):
             reopened(wrong, root=project)
@@ -138,5 +165,5 @@ def test_open_gives_a_copy_of_the_last_run(project):
 
 
 def test_records_travel_with_the_site(site, project):
-    copied = pd.read_csv(site / "_static/records.csv")
+    copied = pd.read_csv(site / "_static/records-quick.csv")
     assert len(copied) == len(pd.read_csv(project / "figures/quick/records.csv"))

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ def tested(student: TrainedNetwork, test: Clips, protocol: Protocol, device: tor
     """
     key = {
         "network": files.digest(student.key),
+        "weights": files.file_sha256(student.folder / "model.safetensors"),  # a GPU trains none twice to the same bits
+        "torchmetrics": version("torchmetrics"),
         "test": test.state(),
         **{name: getattr(protocol, name) for name in ("test_passes", "test_redraw", "motion")},
         **conditions(device, *_CODE),

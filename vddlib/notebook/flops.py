@@ -1,5 +1,6 @@
 """What a network costs without running it: operations and memory, counted on shapes alone (torch's meta device)."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -63,18 +64,25 @@ def of_ms_tcn(classes: int, length: int, stages: int, layers: int, width: int) -
 
 def of_network(model: nn.Module, *inputs: Tensor) -> Forward:
     """Of any network whose first input is a batch ``[2, ...]`` on the meta device; two, as BatchNorm cannot train on one."""
+    with FlopCounterMode(display=False) as counter:
+        kept = kept_by(lambda: model.train()(*inputs), *model.parameters())
+    size = sum(p.numel() for p in model.parameters()) * 4
+    return Forward(counter.get_total_flops() / len(inputs[0]), kept / len(inputs[0]), size)
+
+
+def kept_by(call: Callable[[], object], *without: Tensor) -> int:
+    """Bytes of all tensors that autograd keeps of `call` for a backward pass, each once, but for those that share memory with
+    one of `without` (weights, which are there anyway)."""
     kept: dict[int, int] = {}
-    weights = {p.untyped_storage()._cdata for p in model.parameters()}
+    there = {tensor.untyped_storage()._cdata for tensor in without}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in weights:
+        if storage._cdata not in there:
             kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        out = model.train()(*inputs)  # kept until the count is read: what it holds is what is counted
-    batch = len(inputs[0])
-    size = sum(p.numel() for p in model.parameters()) * 4
-    del out
-    return Forward(counter.get_total_flops() / batch, sum(kept.values()) / batch, size)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        held = call()  # until it is counted: freed memory would be taken for the same tensor
+    del held
+    return sum(kept.values())

@@ -10,7 +10,7 @@ from vddlib.core.errors import VddError
 from vddlib.core.params import notebook_parameters, params_of_file
 from vddlib.core.provenance import project_root
 from vddlib.notebook.plan import Plan, Work
-from vddlib.notebook.workload import CSRT_SECONDS, MEAN_FRAMES, WORK
+from vddlib.notebook.workload import CSRT_SECONDS, MEAN_FRAMES, UCF101_FRAMES, WORK, followed
 from vddlib.results.write import write_table
 
 SUSTAINED = 15e12  # operations per second: a tenth of what an A100 promises in TF32; no job here has seen one
@@ -21,7 +21,7 @@ NOTE = (
     "one GPU, which is an assumption. Memory is float32's, without checkpointing, of the batch on one device: what accelerate "
     "splits over several GPUs (Latte) divides by their number. Jobs share teachers, experts and pools through the cache; here "
     "each counts them. Decoding, pictures and searches are not counted. At miniucf10, sets and their counted operations give "
-    "19 (TSGF) to 60 (FRePo) GFLOP/s on one CPU core: take an hour here as its order, within a factor of three."
+    "16 (DM + VDSD) to 52 (FRePo) GFLOP/s on one CPU core: take an hour here as its order, within a factor of three or four."
 )
 COLUMNS = ["job", "most of it", "PFLOP", "GPU hours", "GPU memory (GiB)", "CPU core-hours"]
 
@@ -42,7 +42,9 @@ def tracking_hours(notebook: Path, params: Path) -> float:
     if notebook.stem != "13_optdistill":
         return 0.0
     plan = plan_of(notebook, params)
-    return plan.train * MEAN_FRAMES * plan.boxes * CSRT_SECONDS / HOUR
+    frames = MEAN_FRAMES.get(plan.dataset, UCF101_FRAMES)
+    frames = min(frames, plan.longest) if plan.longest else frames
+    return followed(plan) * frames * plan.boxes * CSRT_SECONDS / HOUR
 
 
 def forecast(files: Iterable[Path], notebooks: Path, sustained: float = SUSTAINED) -> pd.DataFrame:

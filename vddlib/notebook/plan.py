@@ -9,9 +9,11 @@ from vddlib.datasets.catalog import CATALOG
 from vddlib.evaluation.protocols import PROTOCOLS
 from vddlib.notebook.flops import Forward, of_model
 
-# Forward passes that one clip costs: looked at; learned from (a backward pass is two); unrolled and differentiated through its
-# gradient (walked and walked back: twice three, and the backward pass of three).
-LOOK, LEARN, SECOND_ORDER = 1, 3, 12
+# Forward passes that one clip costs: looked at; its pixels learned through a frozen network (a backward pass without weights);
+# a network's weights learned from it; differentiated through its gradient (three, and their backward pass of six); the same
+# in an unrolled step, which is walked before it is walked back.
+LOOK, FROZEN, LEARN, SECOND_ORDER, UNROLLED = 1, 2, 3, 9, 12
+AT_ONCE = 512  # distilled clips whose graph is in memory together, in DM and IDTD (`clips_at_once`)
 # Videos, classes, and features of a video in the mean, at the rate that MS-TCN sees.
 LONG_VIDEOS = {"50salads": (50, 19, 5800), "gtea": (28, 11, 1100), "breakfast": (1712, 48, 2100)}
 SGD, ADAM = 3, 4  # copies of the weights: themselves, their gradient, and what the optimiser keeps
@@ -67,6 +69,10 @@ class Plan:
         """Of a set."""
         return self.classes * self.p.get("ipc", 0)
 
+    def real(self, options: Mapping[str, Any], usual: int = 64) -> float:
+        """Real clips per class and iteration: no more than a class has."""
+        return min(options.get("batch_real", usual), self.train / self.classes)
+
     def network(self, name: str = "", frames: int = 0, **options: Any) -> Forward:
         """The student of the protocol, or the network `name`."""
         if not name:
@@ -93,12 +99,11 @@ class Plan:
         """Networks trained on the whole training split."""
         return self.trained("teachers", network, count, epochs, self.train, batch)
 
-    def dm(self, options: Mapping[str, Any], network: Forward, per_clip: int = 1, clips: int = 0) -> Iterator[Work]:
-        """DM's sets: real clips looked at, distilled ones (`per_clip` views of each) learned, at every iteration."""
-        steps, clips = self.seeds * options["iterations"], clips or self.clips
-        yield Work("real clips", network, steps * self.classes * options.get("batch_real", 64), LOOK)
-        # Real clips pass in chunks; the graph of all distilled ones is kept, up to 256 at once.
-        yield Work("distilled clips", network, steps * clips * per_clip, LEARN, min(256, clips * per_clip), ADAM)
+    def dm(self, options: Mapping[str, Any], network: Forward, per_clip: int = 1, sets: int = 0) -> Iterator[Work]:
+        """DM's sets (one of each seed, or `sets`): real clips looked at, distilled ones, `per_clip` views of each, moved."""
+        steps, seen = (sets or self.seeds) * options["iterations"], self.clips * per_clip
+        yield Work("real clips", network, steps * self.classes * self.real(options), LOOK)
+        yield Work("distilled clips", network, steps * seen, FROZEN, min(AT_ONCE, seen), ADAM)
 
     def mtt(self, options: Mapping[str, Any], experts: Mapping[str, Any], network: Forward) -> Iterator[Work]:
         """MTT's experts, over the epochs that are read, and its unrolled students."""
@@ -108,24 +113,28 @@ class Plan:
         walked = min(options.get("batch_syn", 256), self.clips)
         steps = self.seeds * options["iterations"] * options.get("syn_steps", 10)
         # The graph of a gradient holds about three times what a forward pass keeps.
-        yield Work("unrolled students", network, steps * walked, SECOND_ORDER, 3 * walked)
+        yield Work("unrolled students", network, steps * walked, UNROLLED, 3 * walked)
 
     def frepo(self, options: Mapping[str, Any], network: Forward) -> Iterator[Work]:
         """FRePo's regressions, and the training of the pool's networks."""
         steps = self.seeds * options["iterations"]
-        yield Work("real clips", network, steps * self.classes * options.get("batch_real", 10), LOOK)
-        yield Work("distilled clips and pool", network, steps * self.clips * 2, LEARN, self.clips, ADAM * 10)
+        yield Work("real clips", network, steps * self.classes * self.real(options, 10), LOOK)
+        # A regression through a frozen network, and a step of its own training.
+        yield Work("distilled clips, pool", network, steps * self.clips, FROZEN + LEARN, self.clips, ADAM * 10)
 
     def static_dc(self, options: Mapping[str, Any], images: int) -> Iterator[Work]:
         """Static-DC's images: gradients of real frames, and gradients through those of `images` distilled ones."""
         network = self.network("convnet", frames=1, **self.p.get("image_network", {}))
-        steps, batch = self.seeds * options["iterations"], options.get("batch_real", 256)
-        yield Work("real frames", network, steps * self.classes * batch, LEARN, batch)
+        steps, batch = self.seeds * options["iterations"], self.real(options)
+        yield Work("real frames", network, steps * self.classes * batch, LEARN, round(batch))
         yield Work("distilled images", network, steps * images, SECOND_ORDER, 3 * max(1, images // self.classes))
 
-    def tsgf(self, options: Mapping[str, Any], teachers: int = 1, sets: float = 1, clips: int = 0) -> Iterator[Work]:
-        """TSGF's teachers (a second one judges its clips), and the recovery of its clips."""
-        network, clips = self.network("minic3d_bn", **self.p.get("student_options", {})), clips or self.clips
-        yield self.teachers(teachers, self.teacher_epochs, self.teacher_batch_size, network)
-        steps = self.seeds * sets * options.get("iterations", 1000)
-        yield Work("recovered clips", network, steps * clips, LEARN, min(100, self.classes), ADAM)
+    def teacher_network(self, frames: int = 0) -> Forward:
+        """TSGF's teacher."""
+        return self.network("minic3d_bn", frames=frames, **self.p.get("student_options", {}))
+
+    def tsgf(self, options: Mapping[str, Any], sets: float = 0, clips: int = 0, frames: int = 0) -> Work:
+        """The recovery of TSGF's sets (one of each seed, or `sets`) from a frozen teacher."""
+        steps = (sets or self.seeds) * options.get("iterations", 1000)
+        network, together = self.teacher_network(frames), min(100, self.classes)
+        return Work("recovered clips", network, steps * (clips or self.clips), FROZEN, together, ADAM)

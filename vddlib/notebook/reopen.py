@@ -1,9 +1,11 @@
 """A notebook as it was last run, to read and to play with: a copy with its outputs, so that the run itself stays as it is."""
 
 import shutil
+from itertools import count
 from pathlib import Path
 
 from vddlib.core.errors import VddError
+from vddlib.core.files import file_sha256
 from vddlib.core.provenance import project_root
 
 FOLDER = "runs/interactive"
@@ -12,8 +14,8 @@ FOLDER = "runs/interactive"
 def reopened(notebook: str, scale: str = "", root: Path | None = None) -> Path:
     """The copy, in runs/interactive/: of the last finished run of `notebook` (a number, a name, a path), at `scale` or at any.
 
-    The clean source is copied where it was never run. What is there of an earlier visit stays when it is newer than the run.
-    Raises VddError for a notebook that is not there, and for a number that several share.
+    The clean source is copied where it was never run. A copy that was changed since it was made stays, and a newer run's stands
+    beside it under another name. Raises VddError for a notebook that is not there, and for a number that several share.
     """
     root = root or project_root()
     source = _source(notebook, root)
@@ -23,11 +25,18 @@ def reopened(notebook: str, scale: str = "", root: Path | None = None) -> Path:
     if scale and last is source:
         raise VddError(f"{source.stem} has no finished run at scale {scale}")
     name = source.name if last is source else f"{source.stem}-{last.parents[1].name}-{last.name}"
-    copy = root / FOLDER / name
-    if not copy.is_file() or copy.stat().st_mtime < last.stat().st_mtime:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(last, copy)
-    return copy
+    folder, sha = root / FOLDER, file_sha256(last)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        copy = folder / (name if number == 1 else f"{Path(name).stem}-{number}.ipynb")
+        note = copy.with_name(f".{copy.name}.sha256")  # of what was copied
+        if copy.is_file() and note.is_file() and note.read_text() == sha:
+            return copy  # of this very run, changed since or not
+        if not copy.is_file() or (note.is_file() and file_sha256(copy) == note.read_text()):
+            shutil.copy(last, copy)
+            note.write_text(sha)
+            return copy
+    raise AssertionError("count() ends nowhere")
 
 
 def _source(notebook: str, root: Path) -> Path:

@@ -12,7 +12,8 @@ from vddlib.notebook.plan import ADAM, LEARN, LONG_VIDEOS, LOOK, Plan, Work
 
 YOLOV5S, SIDE = 16.5e9, 640  # operations per frame of 640 x 640, as published by its authors
 CSRT_SECONDS = 0.026  # per frame and box on a core (measured at 320 x 240)
-MEAN_FRAMES = 186  # of a video of UCF101
+MEAN_FRAMES = {"hmdb51": 96, "hmdb51-vdsd": 96}  # of a video; UCF101's elsewhere
+UCF101_FRAMES = 186
 
 
 def full_data(plan: Plan) -> Iterator[Work]:
@@ -65,7 +66,7 @@ def vdsd(plan: Plan) -> Iterator[Work]:
 def idtd(plan: Plan) -> Iterator[Work]:
     yield from plan.dm(plan.p, plan.network(), per_clip=1 + plan.selectors)
     if plan.p["dm"]:
-        yield from plan.dm(plan.p["dm"], plan.network())
+        yield from plan.dm(plan.p["dm"], plan.network(), sets=1)  # one to look at beside it (figure 5)
     yield from plan.students(2)
 
 
@@ -80,9 +81,11 @@ def idtd_ablations(plan: Plan) -> Iterator[Work]:
 
 
 def tsgf(plan: Plan) -> Iterator[Work]:
-    yield from plan.tsgf(plan.p, teachers=2)
+    # The teacher, a second one that judges its clips, and a student of all videos to compare with.
+    yield plan.teachers(3, plan.teacher_epochs, plan.teacher_batch_size, plan.teacher_network())
+    yield plan.tsgf(plan.p, sets=plan.seeds + 1)  # one more without the mask, to look at beside it, and one of DM
     if plan.p["dm"]:
-        yield from plan.dm(plan.p["dm"], plan.network())
+        yield from plan.dm(plan.p["dm"], plan.network(), sets=1)
     yield from plan.students(2)
     if plan.hard_epochs:
         yield from plan.students(2, epochs=plan.hard_epochs)
@@ -99,16 +102,31 @@ def tsgf_ablations(plan: Plan) -> Iterator[Work]:
         network = plan.network(case.student, frames=case.frames or plan.frames)
         yield from plan.students(1, clips, network)
     made = {(str(c.change), c.frames, c.ipc, c.subset) for c in cases if c.method.startswith("tsgf")}
-    for _, _, ipc, _ in sorted(made, key=str):
-        yield from plan.tsgf(plan.method, clips=plan.classes * (ipc or plan.ipc))
+    for _, frames, ipc, subset in sorted(made, key=str):
+        share = 0.5 if subset else 1  # of the classes
+        yield plan.tsgf(
+            plan.method, clips=round(plan.classes * share) * (ipc or plan.ipc), frames=frames or plan.frames
+        )
+    for frames, _ in sorted(
+        {(frames, subset) for _, frames, _, subset in made}, key=str
+    ):  # a teacher of each, and a judge
+        yield plan.teachers(
+            2, plan.teacher_epochs, plan.teacher_batch_size, plan.teacher_network(frames or plan.frames)
+        )
+
+
+def followed(plan: Plan) -> float:
+    """Videos that OptDistill's detector and tracker see: all, or as many of each class as were chosen beforehand."""
+    return min(plan.train, plan.preselect * plan.classes) if plan.preselect else plan.train
 
 
 def optdistill(plan: Plan) -> Iterator[Work]:
     variants = 1 + len(plan.compare)
-    yield Work("detection", Forward(YOLOV5S, 0, 30e6), plan.train, LOOK)
-    score = plan.network("r3d_18" if plan.scorer == "r3d_18" else "minic3d_bn")
-    yield Work("scores", score, plan.train * plan.boxes, LOOK)
-    yield plan.teachers(1, plan.teacher_epochs, plan.teacher_batch_size, plan.network("minic3d_bn"))
+    teacher = plan.network("minic3d", **plan.student_options)
+    yield Work("detection", Forward(YOLOV5S, 0, 30e6), followed(plan), LOOK)
+    score = plan.network("r3d_18") if plan.scorer == "r3d_18" else teacher
+    yield Work("scores", score, followed(plan) * plan.boxes, LOOK)
+    yield plan.teachers(1, plan.teacher_epochs, plan.teacher_batch_size, teacher)
     yield from plan.students(2 + variants)
     yield from plan.students(variants, clips=plan.clips * plan.side**2, epochs=plan.region_epochs)
 
@@ -133,8 +151,10 @@ def _distilled(plan: Plan) -> Iterator[Work]:
             case "static_dc":
                 yield from plan.static_dc(options, plan.clips)
             case "tsgf":
-                both = {"teacher_epochs": 500, "teacher_batch_size": 256} | plan.p
-                yield from Plan(both).tsgf(options)
+                recipe = {"teacher_epochs": 500, "teacher_batch_size": 256} | plan.p
+                epochs, batch = recipe["teacher_epochs"], recipe["teacher_batch_size"]
+                yield plan.teachers(1, epochs, batch, plan.teacher_network())
+                yield plan.tsgf(options)
 
 
 def latte_pool(plan: Plan) -> Iterator[Work]:

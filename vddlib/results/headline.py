@@ -23,8 +23,11 @@ PROTOCOL = "F"
 
 
 def table(root: Path | None = None) -> pd.DataFrame:
-    """A row per method, a column per (dataset, IPC): of full data and random clips top-1 with its interval, of the others the
-    difference to as many random clips, bold where told apart (see `fair.comparisons`); '' where none was measured."""
+    """A row per method, a column per (dataset, IPC).
+
+    Of full data and random clips it has top-1 with its interval, of the others the difference to as many random clips: bold
+    where told apart (see `fair.comparisons`), with ‡ where a gate failed, '' where none was measured.
+    """
     root = root or project_root()
     found: dict[str, dict[str, str]] = {}
     for scale in dict.fromkeys(scale for scale, _, _ in SHOWN):
@@ -47,7 +50,7 @@ def _cell(row: dict) -> str:
     if pd.isna(row["difference"]):
         return f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
     text = f"{row['difference']:+.1f} [{row['difference_low']:+.1f}, {row['difference_high']:+.1f}]"
-    return f"**{text}**" if row["told_apart"] else text
+    return (f"**{text}**" if row["told_apart"] else text) + (" ‡" if "failed" in row["gate"] else "")
 
 
 def inserted(readme: str, root: Path | None = None) -> str:

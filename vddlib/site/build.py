@@ -21,6 +21,7 @@ from vddlib.site.gallery import gallery
 from vddlib.site.runs import Run, document, finished
 
 FILES = Path(__file__).with_name("files")
+MARK = ".made-by-vdd-site"  # in a folder that may be made anew
 SOURCES = "artifacts/site"  # what Sphinx reads, and what it remembers of it: a second build is quicker
 
 
@@ -28,27 +29,38 @@ def build(scale: str, output: Path | None = None, api: bool = True, root: Path |
     """The site of a scale's finished runs, in `output` (site/); its first page. Nothing is executed.
 
     `api`: with the pages of docstrings, which take longest. Raises VddError where the scale has no finished run or no records,
-    and where Sphinx fails, with what it said.
+    where `output` holds something that is no earlier site, and where Sphinx fails, with what it said.
     """
     root = root or project_root()
     output, source = output or root / "site", root / SOURCES / scale
     runs = finished(root, scale)
     if not runs:
         raise VddError(f"runs/{scale} has no finished run: run the scale first (uv run snakemake --cores all {scale})")
+    _ours(output)
     figures = root / "figures" / scale
     if not (figures / "records.csv").is_file():
         raise VddError(f"figures/{scale}/records.csv is not there: run 20_tables_and_figures of the scale")
-    shutil.rmtree(source / "pages", ignore_errors=True)
+    for old in ("pages", "html"):  # Sphinx leaves pages there whose sources have gone
+        shutil.rmtree(source / old, ignore_errors=True)
     (source / "pages").mkdir(parents=True)
     _write_pages(scale, root, source / "pages", api)
     say(f"site: {sum(map(len, runs.values()))} notebooks of {scale}; Sphinx turns them into pages")
     _sphinx(source / "pages", source / "doctrees", source / "html")
+    (source / "html" / MARK).touch()
+    (source / "html" / ".nojekyll").touch()  # a host that hides names with an underscore would hide every picture
     shutil.rmtree(output, ignore_errors=True)
     shutil.copytree(source / "html", output, ignore=shutil.ignore_patterns(".buildinfo", "objects.inv"))
-    (output / ".nojekyll").touch()  # a host that hides names with an underscore would hide every picture
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     say(f"site: {output / 'index.html'}, {size / 1e6:.0f} MB")
     return output / "index.html"
+
+
+def _ours(output: Path) -> None:
+    """Refuse a folder that would be deleted and holds what somebody else put there."""
+    if output.is_dir() and any(output.iterdir()) and not (output / MARK).is_file():
+        raise VddError(f"{output} is not empty and no earlier site: name a new folder, or empty this one")
+    if output.exists() and not output.is_dir():
+        raise VddError(f"{output} is a file; name a folder")
 
 
 def _write_pages(scale: str, root: Path, folder: Path, api: bool) -> None:
@@ -57,8 +69,8 @@ def _write_pages(scale: str, root: Path, folder: Path, api: bool) -> None:
     static.mkdir()
     for name in ("site.css", "site.js", "explorer.js", "gallery.js"):
         shutil.copy(FILES / name, static)
-    for name, where in {"conf.py": "conf.py", "explorer.md": "explorer.md", "glossary.md": "glossary.md"}.items():
-        shutil.copy(FILES / name, folder / where)
+    for name in ("conf.py", "glossary.md"):
+        shutil.copy(FILES / name, folder)
     _vendored(static)
     shutil.copytree(figures, folder / "_figures", ignore=lambda _, names: [n for n in names if not n.endswith(".png")])
     for mine in runs.values():
@@ -79,7 +91,11 @@ def _write_pages(scale: str, root: Path, folder: Path, api: bool) -> None:
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
     rows = json.dumps(explored(root, scale, runs), allow_nan=False).replace("</", "<\\/")
     (static / "records.js").write_text(f"const RECORDS = {rows};\n", encoding="utf-8")
-    shutil.copy(figures / "records.csv", static)
+    for path in root.glob("figures/*/records.csv"):
+        shutil.copy(path, static / f"records-{path.parent.name}.csv")
+    links = ", ".join(f"[{one.stem[8:]}](_static/{one.name})" for one in sorted(static.glob("records-*.csv")))
+    text = (FILES / "explorer.md").read_text(encoding="utf-8").replace("RECORDS", links)
+    (folder / "explorer.md").write_text(text, encoding="utf-8")
 
 
 def _map(root: Path, runs: dict[str, list[Run]]) -> str:

@@ -1,6 +1,7 @@
 """The gallery: what each method keeps or makes of the same class, as videos that play in step."""
 
 import html
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,10 +41,10 @@ def gallery(runs: dict[str, list[Run]], folder: Path) -> str:
     lines, target = [HEAD, "```{raw} html", PLAY, "```", ""], folder / "_static" / "gallery"
     target.mkdir(parents=True, exist_ok=True)
     for label in np.linspace(0, len(common) - 1, min(CLASSES, len(common))).astype(int):
-        lines += [f"## {common[label]}", "", "```{raw} html", '<div class="gallery">']
+        lines += [f"## {plain(common[label])}", "", "```{raw} html", '<div class="gallery">']
         for _, made in found:
             method = made.card["method"]
-            name = f"{method.replace('+', '_').replace('[', '_').replace(']', '')}_{label}.mp4"
+            name = f"{re.sub(r'[^A-Za-z0-9_-]', '_', method)}_{label}.mp4"
             clip = made.pixels[int((made.labels == int(label)).nonzero()[0])]
             write_atomic(target / name, encode_bytes(_enlarged(clip), fps=FPS, quality=23))
             said = html.escape(f"{display(method)}, {common[label]}")
@@ -51,6 +52,11 @@ def gallery(runs: dict[str, list[Run]], folder: Path) -> str:
             lines.append(f"<figure>{video}<figcaption>{html.escape(display(method))}</figcaption></figure>")
         lines += ["</div>", "```", ""]
     return "\n".join([*lines, "```{raw} html", '<script src="_static/gallery.js"></script>', "```", ""])
+
+
+def plain(name: str) -> str:
+    """A name of a folder or a class as text that Markdown and HTML leave as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+.!|$&-])", r"\\\1", name)
 
 
 def _sets(runs: dict[str, list[Run]]) -> Iterator[tuple[Run, DistilledSet]]:

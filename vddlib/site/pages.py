@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
+from vddlib.core import cache
+from vddlib.core.provenance import project_root
 from vddlib.results.cells import NOT_RUN, cells
 from vddlib.results.map import items
 from vddlib.results.published import papers
@@ -58,7 +60,10 @@ def _readable(output: nbformat.NotebookNode) -> int:
     """Makes a stream what a terminal would show of it in the end; the number of its lines."""
     if output.output_type != "stream":
         return 0
-    lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in output.text.split("\n")]
+    text = output.text
+    for place, name in ((str(cache.folder()), "$VDD_CACHE"), (str(project_root()), "."), (str(Path.home()), "~")):
+        text = text.replace(place, name)  # whoever reads has no use for folders of whoever built
+    lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
     kept = [line for number, line in enumerate(lines) if number == 0 or line != lines[number - 1]]
     output.text = "\n".join(kept)
     return len(kept)
