@@ -41,7 +41,9 @@ def _of_scale(scale: str, df: pd.DataFrame, root: Path, runs: dict[str, list[Run
         part = part.drop_duplicates("seed").sort_values("seed")
         first, found = part.iloc[0], interval(correct(part).to_numpy())
         params = [path for sha in part["params_sha256"].dropna().unique() for path in files.get(sha, [])]
-        extra = ", ".join(str(first[name]) for name in WHOLE if first[name] != "")
+        said = [str(first[name]) for name in WHOLE[:2] if first[name] != ""]
+        said += [f"{float(first['clips']):.0f} clips"] if first["clips"] != "" else []
+        extra = ", ".join(said)
         printed = display(first["method"]) + (f" ({extra})" if extra else "")
         yield {
             "scale": scale,
