@@ -89,15 +89,15 @@ WEEK = 7 * 24 * 60  # what most partitions allow at most; a job that is ended go
 FORECAST = {scale: forecasts(scale) for scale in SCALES}
 
 
-def forecast(wildcards, column, default):
-    """A number of that job's forecast, `default` where it has none."""
-    row = FORECAST[wildcards.scale].get(f"{wildcards.get('notebook')}/{wildcards.get('variant')}")
-    return float(row[column]) if row else default
+def forecast(wildcards):
+    """A job's forecast; of what none was computed for, a row of zeros."""
+    row = FORECAST[wildcards.scale].get(f"{wildcards.notebook}/{wildcards.variant}", {})
+    return {name: float(row.get(name, 0)) for name in ("GPU hours", "GPU memory (GiB)", "CPU core-hours")}
 
 
 def gpu_memory(wildcards):
     """MiB on the GPU."""
-    return round(1024 * forecast(wildcards, "GPU memory (GiB)", 0))
+    return round(1024 * forecast(wildcards)["GPU memory (GiB)"])
 
 
 def memory(wildcards, attempt):
@@ -105,17 +105,17 @@ def memory(wildcards, attempt):
     return attempt * {"paper": 32000, "miniucf10": 6000}.get(wildcards.scale, 4000)
 
 
-def said(wildcards):
-    """The forecast behind a job's name in the list."""
-    row = FORECAST[wildcards.scale].get(f"{wildcards.notebook}/{wildcards.variant}")
-    return f": {float(row['GPU hours']):.1f} GPU hours, {float(row['GPU memory (GiB)']):.0f} GiB (computed)" if row else ""
-
-
 def minutes(wildcards, attempt):
     """Three times the hours on a GPU and on its four cores, as both are computed and not measured; at least two hours. More at
     each further attempt: what was finished stays, so that a job goes on where it was ended."""
-    hours = forecast(wildcards, "GPU hours", 0) + forecast(wildcards, "CPU core-hours", 0) / cores(wildcards)
-    return min(WEEK, attempt * max(120, round(180 * hours)))
+    job = forecast(wildcards)
+    return min(WEEK, attempt * max(120, round(180 * (job["GPU hours"] + job["CPU core-hours"] / cores(wildcards)))))
+
+
+def said(wildcards):
+    """The forecast behind a job's name in the list."""
+    job = forecast(wildcards)
+    return ": {GPU hours:.1f} GPU hours, {GPU memory (GiB):.0f} GiB (computed)".format(**job) if any(job.values()) else ""
 
 
 wildcard_constraints:

@@ -143,7 +143,7 @@ def test_a_page_names_no_folder_of_whoever_built_it(project, monkeypatch):
 
 
 def test_the_package_is_documented_by_room():
-    made = pages.api(pages.SITE.parents[1])
+    made = pages.api(pages.FILES.parents[1])
     assert {"api/index", "api/core", "api/distillers", "api/site"} <= set(made)
     assert "automodule:: vddlib.distillers.matching.dm" in made["api/distillers"]
 

@@ -134,4 +134,4 @@ def site(
     """Build the reading room from a scale's executed notebooks: pages that open from disk. Nothing is executed."""
     from vddlib.site.build import build
 
-    typer.echo(build(scale, output, api))
+    build(scale, output, api)  # says where it is

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from vddlib.core.errors import VddError
-from vddlib.core.params import notebook_parameters, params_of_file
+from vddlib.core.params import check_params, notebook_parameters, read_params
 from vddlib.core.provenance import project_root
 from vddlib.notebook.plan import Plan, Work
-from vddlib.notebook.workload import CSRT_SECONDS, MEAN_FRAMES, UCF101_FRAMES, WORK, followed
+from vddlib.notebook.workload import WORK, tracking_seconds
 from vddlib.results.write import write_table
 
 SUSTAINED = 15e12  # operations per second: a tenth of what an A100 promises in TF32; no job here has seen one
@@ -28,23 +28,14 @@ COLUMNS = ["job", "most of it", "PFLOP", "GPU hours", "GPU memory (GiB)", "CPU c
 
 def plan_of(notebook: Path, params: Path) -> Plan:
     """The values of a params file, with the notebook's defaults. Raises VddError where the two do not fit."""
-    defaults = {name: ast.literal_eval(p.default) for name, p in notebook_parameters(notebook).items()}
-    return Plan(defaults | params_of_file(notebook, params))
+    declared = notebook_parameters(notebook)
+    defaults = {name: ast.literal_eval(parameter.default) for name, parameter in declared.items()}
+    return Plan(defaults | check_params(read_params(params), declared, params, notebook)[0])
 
 
 def work_of(notebook: Path, params: Path) -> list[Work]:
     """What a params file asks for; nothing for notebooks that only look at data or at records."""
     return list(WORK[notebook.stem](plan_of(notebook, params))) if notebook.stem in WORK else []
-
-
-def tracking_hours(notebook: Path, params: Path) -> float:
-    """Core-hours of OptDistill's tracker: every frame and box of all training videos, on CPUs."""
-    if notebook.stem != "13_optdistill":
-        return 0.0
-    plan = plan_of(notebook, params)
-    frames = MEAN_FRAMES.get(plan.dataset, UCF101_FRAMES)
-    frames = min(frames, plan.longest) if plan.longest else frames
-    return followed(plan) * frames * plan.boxes * CSRT_SECONDS / HOUR
 
 
 def forecast(files: Iterable[Path], notebooks: Path, sustained: float = SUSTAINED) -> pd.DataFrame:
@@ -58,7 +49,8 @@ def forecast(files: Iterable[Path], notebooks: Path, sustained: float = SUSTAINE
     for path in sorted(path for path in files if path.parent.name in WORK):
         notebook = notebooks / f"{path.parent.name}.ipynb"
         try:
-            work = work_of(notebook, path)
+            plan = plan_of(notebook, path)
+            work, tracked = list(WORK[notebook.stem](plan)), tracking_seconds(plan)
         except (KeyError, AttributeError, TypeError) as error:
             raise VddError(f"{path}: its work cannot be counted ({type(error).__name__}: {error})") from None
         by_name: dict[str, float] = {}
@@ -67,7 +59,7 @@ def forecast(files: Iterable[Path], notebooks: Path, sustained: float = SUSTAINE
         total, largest = sum(by_name.values()), max(by_name, key=by_name.__getitem__)
         share, memory = by_name[largest] / total, max(part.memory for part in work) + CONTEXT
         row = [f"{path.parent.name}/{path.stem}", f"{largest} ({share:.0%})", total / 1e15, total / sustained / HOUR]
-        rows.append([*row, memory / GIB, tracking_hours(notebook, path)])
+        rows.append([*row, memory / GIB, tracked / HOUR])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -10,7 +10,7 @@ from vddlib.notebook import idtd_runs, tsgf_cases
 from vddlib.notebook.flops import Forward, of_latte, of_ms_tcn, of_videomae
 from vddlib.notebook.plan import ADAM, LEARN, LONG_VIDEOS, LOOK, Plan, Work
 
-YOLOV5S, SIDE = 16.5e9, 640  # operations per frame of 640 x 640, as published by its authors
+YOLOV5S = 16.5e9  # operations per frame of 640 x 640, as published by its authors
 CSRT_SECONDS = 0.026  # per frame and box on a core (measured at 320 x 240)
 MEAN_FRAMES = {"hmdb51": 96, "hmdb51-vdsd": 96}  # of a video; UCF101's elsewhere
 UCF101_FRAMES = 186
@@ -120,6 +120,14 @@ def followed(plan: Plan) -> float:
     return min(plan.train, plan.preselect * plan.classes) if plan.preselect else plan.train
 
 
+def tracking_seconds(plan: Plan) -> float:
+    """Of one core, for OptDistill's tracker: every frame and box of the videos that it sees; 0 for other methods."""
+    if "boxes" not in plan.p:
+        return 0.0
+    frames = MEAN_FRAMES.get(plan.dataset, UCF101_FRAMES)
+    return followed(plan) * min(frames, plan.longest or frames) * plan.boxes * CSRT_SECONDS
+
+
 def optdistill(plan: Plan) -> Iterator[Work]:
     variants = 1 + len(plan.compare)
     teacher = plan.network("minic3d", **plan.student_options)
@@ -151,8 +159,7 @@ def _distilled(plan: Plan) -> Iterator[Work]:
             case "static_dc":
                 yield from plan.static_dc(options, plan.clips)
             case "tsgf":
-                recipe = {"teacher_epochs": 500, "teacher_batch_size": 256} | plan.p
-                epochs, batch = recipe["teacher_epochs"], recipe["teacher_batch_size"]
+                epochs, batch = plan.p.get("teacher_epochs", 500), plan.p.get("teacher_batch_size", 256)
                 yield plan.teachers(1, epochs, batch, plan.teacher_network())
                 yield plan.tsgf(options)
 

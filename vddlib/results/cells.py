@@ -46,13 +46,20 @@ def blocks(found: pd.DataFrame) -> list[Block]:
     """The cells of each table of each paper, and above them how many have which status."""
     made = []
     for (paper, table), part in found.groupby(["paper", "table"], sort=False):
-        counted = ", ".join(f"{count} {status}" for status, count in part["status"].value_counts().items())
-        shown = part.drop(columns=["paper", "table"]).assign(
-            method=part["method"].map(display), dataset=part["dataset"].map(display), on=part["on"].map(display),
-            ipc=part["ipc"].map(lambda ipc: "" if pd.isna(ipc) else str(ipc)),
-        )  # fmt: skip
-        made.append(Block(f"{papers()[paper]}, table {table}: {counted}", shown))
+        shown = in_print(part.drop(columns=["paper", "table"]))
+        made.append(Block(f"{papers()[paper]}, table {table}: {counts(part)}", shown))
     return made
+
+
+def counts(found: pd.DataFrame) -> str:
+    """How many of some cells have which status: '3 reproduced, 5 not run'."""
+    return ", ".join(f"{count} {status}" for status, count in found["status"].value_counts().items())
+
+
+def in_print(found: pd.DataFrame) -> pd.DataFrame:
+    """Cells with methods and datasets as they are called in print."""
+    names = {name: found[name].map(display) for name in ("method", "dataset", "on")}
+    return found.assign(**names, ipc=found["ipc"].map(lambda ipc: "" if pd.isna(ipc) else str(ipc)))
 
 
 def _beside(theirs: dict, ours: Records) -> dict:

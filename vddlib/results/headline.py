@@ -30,20 +30,19 @@ def table(root: Path | None = None) -> pd.DataFrame:
     """
     root = root or project_root()
     found: dict[str, dict[str, str]] = {}
+    columns = []
     for scale in dict.fromkeys(scale for scale, _, _ in SHOWN):
-        df = comparisons(records.read(root / "figures" / scale / "records.csv"))
+        df = comparisons(records.load(scale, root))
         df = df[(df["protocol"] == PROTOCOL) & ~df["method"].isin(CONTROLS) & df["method"].isin(METHODS)]
         for _, dataset, ipc in (one for one in SHOWN if one[0] == scale):
             part = df[(df["dataset"] == dataset) & ((df["ipc"] == ipc) | (df["method"] == "full"))]
             if not (part["ipc"] == ipc).any():  # full data alone says nothing of this IPC
                 continue
+            columns.append(f"`{dataset}` IPC {ipc}")
             for row in part.to_dict("records"):
-                found.setdefault(row["method"], {})[f"`{dataset}` IPC {ipc}"] = _cell(row)
+                found.setdefault(row["method"], {})[columns[-1]] = _cell(row)
     rows = [{"method": display(method)} | found[method] for method in sorted(found, key=method_rank)]
-    columns = [f"`{dataset}` IPC {ipc}" for _, dataset, ipc in SHOWN]
-    return pd.DataFrame(
-        rows, columns=["method", *(name for name in columns if any(name in row for row in rows))]
-    ).fillna("")
+    return pd.DataFrame(rows).reindex(columns=["method", *columns]).fillna("")
 
 
 def _cell(row: dict) -> str:

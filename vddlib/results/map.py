@@ -3,6 +3,7 @@
 ``python -m vddlib.results.map`` writes it to notebooks/README.md, from map.yaml and the files of this checkout.
 """
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -52,8 +53,13 @@ def items() -> list[Item]:
     return [Item(paper["paper"], **item) for paper in papers_of for item in paper["items"]]
 
 
-def text(root: Path | None = None) -> str:
-    """The map of a checkout, as Markdown."""
+def notes(found: Sequence[Item]) -> list[str]:
+    """What does not add up in some items, a line each."""
+    return [f"- **{item.item}**: {item.note}" for item in found if item.note]
+
+
+def text(root: Path | None = None, linked: Container[str] | None = None) -> str:
+    """The map of a checkout, as Markdown, with links to the notebooks in `linked` (all)."""
     root = root or project_root()
     lines, titles, known = [HEAD], papers() | {"ours": "What no paper has"}, items()
     for paper, title in titles.items():
@@ -64,14 +70,15 @@ def text(root: Path | None = None) -> str:
             "| | shows | notebook | params | files | quick | miniucf10 |",
             "|---|---|---|---|---|---|---|",
         ]
-        lines += [_row(item, root) for item in mine] + [""]
-        notes = [f"- **{item.item}**: {item.note}" for item in mine if item.note]
-        lines += ["What does not add up, or has to be known:", "", *notes, ""] if notes else []
+        lines += [_row(item, root, linked) for item in mine] + [""]
+        odd = notes(mine)
+        lines += ["What does not add up, or has to be known:", "", *odd, ""] if odd else []
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _row(item: Item, root: Path) -> str:
-    notebooks = "<br>".join(f"[{name}]({name}.ipynb)" for name in item.runs)
+def _row(item: Item, root: Path, linked: Container[str] | None) -> str:
+    names = (f"[{name}]({name}.ipynb)" if linked is None or name in linked else name for name in item.runs)
+    notebooks = "<br>".join(names)
     patterns = "<br>".join(", ".join(f"`{one}`" for one in patterns) for patterns in item.runs.values())
     drawn = ", ".join(f"`{name}`" for name in item.draws)
     ran = [_ran(item, scale, root) for scale in SHOWN]

@@ -83,27 +83,32 @@ def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
 
 def _from_elsewhere(root: Path, scale: str, here: Iterable[Path]) -> list[pd.DataFrame]:
     """Gathered rows of params files that are unchanged and have no run among `here`; an empty list where none are."""
-    from vddlib.core.params import params_of_file
-
     done = {(path.parent.name, path.stem) for path in here}
     files = (root / "params" / scale).glob("*/*.yaml")
     missing = [path for path in files if (path.parent.name, path.stem) not in done]
     gathered = root / "figures" / scale / "records.csv"
     if not missing or not gathered.is_file():
         return []
-    hashes = set()
-    for path in missing:
-        notebook = root / "notebooks" / f"{path.parent.name}.ipynb"
-        with suppress(VddError):  # a params file that does not fit its notebook has no rows
-            hashes.add(provenance.params_sha256(params_of_file(notebook, path)))
     old = read(gathered)
-    old = old[old["params_sha256"].isin(hashes)]
+    old = old[old["params_sha256"].isin(by_hash(missing, root))]
     if len(old):
         made = sorted({(row.commit[:7], row.device) for row in old[["commit", "device"]].itertuples()})
         where = "; ".join(f"{commit or 'no commit'} on {device or 'an unnamed device'}" for commit, device in made)
         count = old["params_sha256"].nunique()
         say(f"{len(old)} rows of {count} params files without a run here stay as gathered before: {where}")
     return [old.assign(_path="")] if len(old) else []
+
+
+def by_hash(params: Iterable[Path], root: Path) -> dict[str, list[Path]]:
+    """Params files by the `params_sha256` that their records carry; one that does not fit its notebook has no records."""
+    from vddlib.core.params import params_of_file
+
+    found: dict[str, list[Path]] = {}
+    for path in params:
+        with suppress(VddError):
+            values = params_of_file(root / "notebooks" / f"{path.parent.name}.ipynb", path)
+            found.setdefault(provenance.params_sha256(values), []).append(path)
+    return found
 
 
 def _counts(path: Path, params: Path) -> bool:

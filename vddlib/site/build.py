@@ -1,7 +1,6 @@
 """Building the reading room: pages of one scale under site/, which open from disk and below any address."""
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
 from vddlib.core.errors import VddError
 from vddlib.core.progress import say
@@ -18,9 +18,9 @@ from vddlib.results import records
 from vddlib.site import pages
 from vddlib.site.explorer import explored
 from vddlib.site.gallery import gallery
+from vddlib.site.pages import FILES
 from vddlib.site.runs import Run, document, finished
 
-FILES = Path(__file__).with_name("files")
 MARK = ".made-by-vdd-site"  # in a folder that may be made anew
 SOURCES = "artifacts/site"  # what Sphinx reads, and what it remembers of it: a second build is quicker
 
@@ -37,13 +37,12 @@ def build(scale: str, output: Path | None = None, api: bool = True, root: Path |
     if not runs:
         raise VddError(f"runs/{scale} has no finished run: run the scale first (uv run snakemake --cores all {scale})")
     _ours(output)
-    figures = root / "figures" / scale
-    if not (figures / "records.csv").is_file():
-        raise VddError(f"figures/{scale}/records.csv is not there: run 20_tables_and_figures of the scale")
+    df = records.load(scale, root)
     for old in ("pages", "html"):  # Sphinx leaves pages there whose sources have gone
         shutil.rmtree(source / old, ignore_errors=True)
     (source / "pages").mkdir(parents=True)
-    _write_pages(scale, root, source / "pages", api)
+    _write_pages(scale, root, source / "pages", runs, df)
+    _write_api(source / "pages", api)
     say(f"site: {sum(map(len, runs.values()))} notebooks of {scale}; Sphinx turns them into pages")
     _sphinx(source / "pages", source / "doctrees", source / "html")
     (source / "html" / MARK).touch()
@@ -63,8 +62,7 @@ def _ours(output: Path) -> None:
         raise VddError(f"{output} is a file; name a folder")
 
 
-def _write_pages(scale: str, root: Path, folder: Path, api: bool) -> None:
-    runs, figures = finished(root, scale), root / "figures" / scale
+def _write_pages(scale: str, root: Path, folder: Path, runs: dict[str, list[Run]], df: pd.DataFrame) -> None:
     static = folder / "_static"
     static.mkdir()
     for name in ("site.css", "site.js", "explorer.js", "gallery.js"):
@@ -72,39 +70,39 @@ def _write_pages(scale: str, root: Path, folder: Path, api: bool) -> None:
     for name in ("conf.py", "glossary.md"):
         shutil.copy(FILES / name, folder)
     _vendored(static)
-    shutil.copytree(figures, folder / "_figures", ignore=lambda _, names: [n for n in names if not n.endswith(".png")])
+    (folder / "_figures").mkdir()
+    for path in (root / "figures" / scale).glob("*.png"):
+        shutil.copy(path, folder / "_figures")
     for mine in runs.values():
         for run in mine:
             target = folder / f"{document(mine, run)}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(pages.notebook_page(run, mine), target)
-    df = records.read(figures / "records.csv")
     texts = {f"papers/{paper}": pages.chapter(paper, root, scale, df, runs) for paper in pages.CHAPTERS}
     texts |= {
         "index": pages.front(root, scale, runs),
         "gallery": gallery(runs, folder),
-        "notebooks/map": _map(root, runs),
+        "notebooks/map": maps.text(root, linked=runs),
     }
-    texts |= pages.api(Path(__file__).parents[1]) if api else {"api/index": "# The package\n\nNot built here.\n"}
-    for name, text in texts.items():
-        (folder / f"{name}.md").parent.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    _write(folder, texts)
     rows = json.dumps(explored(root, scale, runs), allow_nan=False).replace("</", "<\\/")
     (static / "records.js").write_text(f"const RECORDS = {rows};\n", encoding="utf-8")
     for path in root.glob("figures/*/records.csv"):
         shutil.copy(path, static / f"records-{path.parent.name}.csv")
     links = ", ".join(f"[{one.stem[8:]}](_static/{one.name})" for one in sorted(static.glob("records-*.csv")))
-    text = (FILES / "explorer.md").read_text(encoding="utf-8").replace("RECORDS", links)
-    (folder / "explorer.md").write_text(text, encoding="utf-8")
+    _write(folder, {"explorer": (FILES / "explorer.md").read_text(encoding="utf-8").replace("RECORDS", links)})
 
 
-def _map(root: Path, runs: dict[str, list[Run]]) -> str:
-    """The map, without links to notebooks that have no run at this scale."""
+def _write_api(folder: Path, api: bool) -> None:
+    made = pages.api(Path(__file__).parents[1]) if api else {"api/index": "# The package\n\nNot built here.\n"}
+    _write(folder, made)
 
-    def link(found: re.Match[str]) -> str:
-        return found[0] if found[1] in runs else found[1]
 
-    return re.sub(r"\[(\w+)\]\(\w+\.ipynb\)", link, maps.text(root))
+def _write(folder: Path, texts: dict[str, str]) -> None:
+    """Pages as Markdown, by name."""
+    for name, text in texts.items():
+        (folder / f"{name}.md").parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def _vendored(static: Path) -> None:

@@ -6,9 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from vddlib.core.errors import VddError
-from vddlib.core.params import params_of_file
-from vddlib.core.provenance import params_sha256
 from vddlib.evaluation.statistics import interval
 from vddlib.results import records
 from vddlib.results.fair import correct
@@ -35,7 +32,7 @@ def explored(root: Path, shown: str, runs: dict[str, list[Run]]) -> list[dict[st
 
 
 def _of_scale(scale: str, df: pd.DataFrame, root: Path, runs: dict[str, list[Run]]) -> Iterator[dict[str, Any]]:
-    files = _by_hash(scale, root)
+    files = records.by_hash(sorted((root / "params" / scale).glob("*/*.yaml")), root)
     df = df.assign(**{name: text(df, name) for name in WHOLE}).dropna(subset=["top1"])
     for _, part in df.groupby([*SETTING, *WHOLE], dropna=False, sort=False):
         part = part.drop_duplicates("seed").sort_values("seed")
@@ -72,15 +69,3 @@ def _of_scale(scale: str, df: pd.DataFrame, root: Path, runs: dict[str, list[Run
 def _mean(values: pd.Series) -> float | None:
     values = values.dropna()
     return round(float(values.mean()), 3) if len(values) else None
-
-
-def _by_hash(scale: str, root: Path) -> dict[str, list[Path]]:
-    """The params files of a scale by the hash that their records carry, without those that no longer fit their notebook."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted((root / "params" / scale).glob("*/*.yaml")):
-        try:
-            sha = params_sha256(params_of_file(root / "notebooks" / f"{path.parent.name}.ipynb", path))
-        except VddError:
-            continue
-        found.setdefault(sha, []).append(path)
-    return found

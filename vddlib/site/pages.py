@@ -9,10 +9,9 @@ import pandas as pd
 
 from vddlib.core import cache
 from vddlib.core.provenance import project_root
-from vddlib.results.cells import NOT_RUN, cells
-from vddlib.results.map import items
+from vddlib.results.cells import NOT_RUN, cells, counts, in_print
+from vddlib.results.map import items, notes
 from vddlib.results.published import papers
-from vddlib.results.schema import display
 from vddlib.results.write import Block, markdown
 from vddlib.site.runs import Run, document
 
@@ -22,7 +21,7 @@ OWN = {
     "diffusion": ("vst_unet", "tac_dt", "mae_score", "csta", "dm_mmd"),
 }  # fmt: skip
 MANY_LINES = 12  # of an output: more is folded away
-SITE = Path(__file__).with_name("files")
+FILES = Path(__file__).with_name("files")
 
 
 def notebook_page(run: Run, runs: list[Run]) -> nbformat.NotebookNode:
@@ -96,11 +95,9 @@ def chapter(paper: str, root: Path, scale: str, df: pd.DataFrame, runs: dict[str
     names = sorted(
         {name for item in mine for name in item.runs if name in runs and name[:2] >= "09"} - {"20_tables_and_figures"}
     )
-    text = (SITE / f"{paper}.md").read_text(encoding="utf-8")
+    text = (FILES / f"{paper}.md").read_text(encoding="utf-8")
     found = cells(df, paper)
-    own = found[found["method"].isin(OWN[paper]) & (found["status"] != NOT_RUN)].drop(columns="paper")
-    own = own.assign(method=own["method"].map(display), on=own["on"].map(display), dataset=own["dataset"].map(display))
-    counted = ", ".join(f"{count} {status}" for status, count in found["status"].value_counts().items())
+    own = in_print(found[found["method"].isin(OWN[paper]) & (found["status"] != NOT_RUN)].drop(columns="paper"))
     lines = [
         f"# {CHAPTERS[paper]}",
         "",
@@ -111,7 +108,7 @@ def chapter(paper: str, root: Path, scale: str, df: pd.DataFrame, runs: dict[str
         "",
     ]
     lines += [
-        f"Of {len(found)} published accuracies: {counted}. Statuses are explained in [the map](../notebooks/map.md).",
+        f"Of {len(found)} published accuracies: {counts(found)}. Statuses are explained in [the map](../notebooks/map.md).",
         "",
     ]
     if len(own):
@@ -120,8 +117,8 @@ def chapter(paper: str, root: Path, scale: str, df: pd.DataFrame, runs: dict[str
         path = root / "figures" / scale / name / "findings.md"
         if path.is_file():
             lines += [_lower(path.read_text(encoding="utf-8")), ""]
-    notes = [f"- **{item.item}**: {item.note}" for item in mine if item.note]
-    lines += ["## What does not add up, or has to be known", "", *notes, ""] if notes else []
+    odd = notes(mine)
+    lines += ["## What does not add up, or has to be known", "", *odd, ""] if odd else []
     return "\n".join(
         [*lines, *toctree([f"../{document(runs[name], runs[name][0])}" for name in names], "Its notebooks")]
     )
