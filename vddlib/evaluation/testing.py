@@ -36,7 +36,7 @@ def tested(student: TrainedNetwork, test: Clips, protocol: Protocol, device: tor
     key = {
         "network": files.digest(student.key),
         "weights": files.file_sha256(student.folder / "model.safetensors"),  # a GPU trains none twice to the same bits
-        "torchmetrics": version("torchmetrics"),
+        "scikit-learn": version("scikit-learn"),
         "test": test.state(),
         **{name: getattr(protocol, name) for name in ("test_passes", "test_redraw", "motion")},
         **conditions(device, *_CODE),
