@@ -53,3 +53,36 @@ def test_what_is_quick_says_nothing(monkeypatch, capsys, notebook):
         list(progress.with_progress(range(3), "three")) == [0, 1, 2] and list(progress.with_progress([], "none")) == []
     )
     assert capsys.readouterr().out == ""
+
+
+def test_one_line_for_many_steps_that_is_gone_at_the_end(clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_in_notebook", lambda: True)
+    with progress.one_line():
+        for seed in range(3):
+            list(progress.with_progress("abcdefghij", f"student {seed}"))
+            progress.passing(f"student {seed} done")
+        progress.say("student 1 diverged")  # what matters stays
+        progress.passing("student 3 done")
+    print("mean of all")
+    text = capsys.readouterr().out
+    assert "student 0: " in text and "student 0 done" in text
+    assert shown(text) == ["student 1 diverged", "mean of all", ""]
+
+
+def test_passing_lines_all_stay_in_a_log(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_in_notebook", lambda: False)
+    with progress.one_line():
+        progress.passing("one")
+        progress.passing("two")
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_long_work_says_early_how_long_it_takes(monkeypatch, capsys):
+    now = iter(range(0, 4000, 3))  # three seconds an item, so half a minute for ten and five minutes for a hundred
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: False, raising=False)
+    monkeypatch.setattr(progress, "_in_notebook", lambda: False)
+    list(progress.with_progress(range(3), "few", total=3, every=1000))
+    assert capsys.readouterr().out == ""
+    list(progress.with_progress(range(100), "many", every=1000))
+    assert capsys.readouterr().out == "many: 1/100, about 10 min left\n"

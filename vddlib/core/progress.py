@@ -3,10 +3,13 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
+FIRST = 2.0  # seconds after which a long step says for the first time how long it will take
 _line: str | None = None  # the unfinished line of a notebook, which other output must not run into
+_depth = 0  # of `one_line`
 
 
 def say(line: str) -> None:
@@ -15,8 +18,33 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def passing(line: str) -> None:
+    """A line that counts until the next one: within `one_line` of a notebook that replaces it, a log keeps both."""
+    if _depth and _in_notebook():
+        _update(line)
+    else:
+        say(line)
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """In a notebook all progress and every `passing` line within share one line, which is gone at the end.
+
+    For steps whose result is said or shown afterwards. What `say` prints stays.
+    """
+    global _depth
+    _depth += 1
+    try:
+        yield
+    finally:
+        if _depth == 1:
+            _end_line()
+        _depth -= 1
+
+
 def with_progress(items: Iterable[Item], what: str, total: int | None = None, every: float = 10.0) -> Iterator[Item]:
-    """Yield `items`, showing how far they are; off a terminal first after `every` seconds, and then that often."""
+    """Yield `items`, showing how far they are; off a terminal first after two seconds, if work for over a minute is left,
+    then `every` so many seconds."""
     total = len(items) if total is None and hasattr(items, "__len__") else total
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -24,16 +52,28 @@ def with_progress(items: Iterable[Item], what: str, total: int | None = None, ev
         yield from tqdm(items, desc=what, total=total, leave=False)
         return
     begun = said = time.monotonic()
-    show, of, done = _update if _in_notebook() else say, f"/{total}" if total else "", 0
+    show, of, done, early = _update if _in_notebook() else say, f"/{total}" if total else "", 0, True
     for done, item in enumerate(items):
-        if time.monotonic() - said >= every:
-            said = time.monotonic()
-            rest = (said - begun) / max(done, 1) * (total - done) if total and done else None
-            show(f"{what}: {done}{of}" + (f", about {rest:.0f} s left" if rest is not None else ""))
+        now = time.monotonic()
+        rest = (now - begun) / done * (total - done) if total and done else None
+        if now - said >= every or (early and now - begun >= FIRST and rest is not None and rest >= 60):
+            said, early = now, False
+            show(f"{what}: {done}{of}" + (f", about {_duration(rest)} left" if rest is not None else ""))
         yield item
     if said > begun and show is _update:  # what stays is how long it took
         _update(f"{what}: {done + 1}{of}, {time.monotonic() - begun:.0f} s")
-        _end_line()
+        if not _depth:
+            _end_line()
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def _in_notebook() -> bool:
@@ -49,8 +89,8 @@ def _update(line: str) -> None:
 
 
 def _end_line() -> None:
-    """Finish the line that was being updated, so that what follows begins on a line of its own."""
+    """Finish the line that was being updated, so that what follows begins on a line of its own; of `one_line`, wipe it."""
     global _line
     if _line is not None:
-        print(_line, flush=True)
+        print(" " * len(_line) if _depth else _line, end="\r" if _depth else "\n", flush=True)
         _line = None

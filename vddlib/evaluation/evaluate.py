@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vddlib.core.errors import VddError
-from vddlib.core.progress import say
+from vddlib.core.progress import one_line, passing
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.base import Distiller
 from vddlib.distillers.distilled import DistilledSet, stored_bytes
@@ -102,7 +102,7 @@ def evaluate(
         students.append(student)
         ipc = f" IPC {row['ipc']}" if row["ipc"] else ""
         fitted = f"{row['train_top1']:.0f} % on its own training clips"
-        say(f"{row['method']}{ipc}, protocol {chosen.name}, seed {seed}: top-1 {row['top1']:.2f} % ({fitted})")
+        passing(f"{row['method']}{ipc}, protocol {chosen.name}, seed {seed}: top-1 {row['top1']:.2f} % ({fitted})")
     return Report(rows, logits, test.labels, test.classes, students)
 
 
@@ -119,9 +119,10 @@ def evaluate_each(
     `teacher` is one for all, or a function of the seed.
     """
     taught = {seed: teacher(seed) if callable(teacher) else teacher for seed in sets}
-    reports = [
-        evaluate(made, test, protocol, seeds=[seed], teacher=taught[seed], **options) for seed, made in sets.items()
-    ]
+    with one_line():
+        reports = [
+            evaluate(made, test, protocol, seeds=[seed], teacher=taught[seed], **options) for seed, made in sets.items()
+        ]
     return reduce(operator.add, reports)
 
 

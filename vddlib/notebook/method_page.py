@@ -10,7 +10,7 @@ from IPython.display import HTML, Markdown
 
 from vddlib import plots, results
 from vddlib.core.errors import VddError
-from vddlib.core.progress import say
+from vddlib.core.progress import one_line, say
 from vddlib.datasets.clips import Clips
 from vddlib.distillers import TSGF, DistilledSet, Optimised, Random
 from vddlib.distillers.matching.gates import Gate, SecondTeacher, gate
@@ -84,7 +84,8 @@ class MethodPage:
     @cached_property
     def sets(self) -> dict[int, DistilledSet]:
         """The distilled set of each seed. An interrupted distillation goes on where it was."""
-        return {seed: self.method.distill(self.train, self.ipc, seed) for seed in self.seeds}
+        with one_line():
+            return {seed: self.method.distill(self.train, self.ipc, seed) for seed in self.seeds}
 
     @cached_property
     def histories(self) -> dict[int, History]:
@@ -94,7 +95,8 @@ class MethodPage:
     @cached_property
     def gates(self) -> dict[int, Gate]:
         """Whether each seed's distillation did what the method is for."""
-        return gates(self.method, self.train, self.sets, self.histories)
+        with one_line():  # a gate may train a second teacher
+            return gates(self.method, self.train, self.sets, self.histories)
 
     @cached_property
     def random_sets(self) -> dict[int, DistilledSet]:

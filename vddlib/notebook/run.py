@@ -17,7 +17,6 @@ import csv
 import errno
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -31,6 +30,8 @@ from pathlib import Path
 from vddlib.core import cache, files, provenance
 from vddlib.core.errors import VddError
 from vddlib.core.params import check_params, notebook_parameters, read_params
+from vddlib.notebook.executed import mark, settle
+from vddlib.notebook.expected import expected
 from vddlib.notebook.job import SETS, Job, plan
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -137,7 +138,8 @@ def run(notebook: Path, params: Path, output: Path | None = None, *, threads: in
         try:
             shown = " ".join(f"{name}={value!r}" for name, value in values.items())
             log(f"{job.name(job.notebook)} with {shown or 'its own parameters'}", always=True)
-            for note in notes:
+            ahead = expected(job, provenance.params_sha256(values))
+            for note in (*notes, *filter(None, [ahead])):
                 log(note, always=True)
             _execute(job, values, threads, log)
         except BaseException:
@@ -168,7 +170,7 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
         raise _failed(job, partial, failure) from None
     seconds = time.monotonic() - clock
 
-    _end_updating_lines(executed)
+    settle(executed)
     executed.metadata.papermill.update(input_path=job.name(job.notebook), output_path=job.name(job.output))
     nbformat.write(executed, partial)
     records = job.scratch / "records.csv"
@@ -209,7 +211,7 @@ def _failed(job: Job, partial: Path, failure) -> RunFailed:
     """Keep the cells that ran, and say in a few lines what failed where."""
     kept = job.beside(".failed.ipynb")
     with suppress(OSError):  # on a full disk the message still comes
-        _mark(partial, failure, kept)
+        mark(partial, failure, kept)
     return RunFailed(
         f"{job.label} failed in {failure.where()}\n"
         f"  {failure.name}: {failure.message.strip().partition(chr(10))[0]}{_hint(failure.message)}\n"
@@ -221,15 +223,6 @@ def _hint(message: str) -> str:
     """What to do about a file of the cache that a cell could not write or read; '' where that is not what happened."""
     closed = any(os.strerror(number) in message for number in (errno.EACCES, errno.EPERM, errno.EROFS))
     return f"; this is in the cache: {cache.OWN}" if closed and str(cache.folder()) in message else ""
-
-
-def _end_updating_lines(notebook) -> None:
-    """Keep only the last state of lines that were updated by carriage returns: viewers differ in what they do with them."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if output.output_type == "stream" and "\r" in output.text:
-                lines = (re.split(r"\r+(?=.)", line.rstrip("\r"))[-1].rstrip() for line in output.text.split("\n"))
-                output.text = "\n".join(lines)
 
 
 def _publish(made: Path, place: Path):
@@ -278,21 +271,3 @@ def _summary(records: Path) -> dict:
         "dataset_sha256": distinct("dataset_sha256"),
         "device": distinct("device"),
     }
-
-
-def _mark(partial: Path, failure, kept: Path):
-    """Keep the executed cells with their true status: papermill marks the cells after a dead kernel as completed too."""
-    import nbformat
-
-    content = nbformat.read(partial, as_version=4)
-    for cell in content.cells:
-        about = cell.metadata.get("papermill", {})
-        if cell.cell_type == "code" and about.get("start_time") is None:
-            about["status"] = "pending"
-    if failure.name == "KernelDied":
-        cell = content.cells[failure.index]
-        cell.metadata.papermill.update(exception=True, status="failed")
-        cell.outputs.append(
-            nbformat.v4.new_output("error", ename=failure.name, evalue=failure.message, traceback=[failure.message])
-        )
-    nbformat.write(content, kept)
