@@ -52,6 +52,32 @@ def stage(name: str) -> Iterator[None]:
     watch.seconds[name] += _now() - begun
 
 
+class SavedBytes:
+    """Bytes of the tensors that the graphs made inside keep for their backward passes; a memory that several share counts once.
+
+    A tensor that lives anyway (a weight, an input) counts too, so that this is no less than what the graph adds.
+    """
+
+    def __enter__(self) -> "SavedBytes":
+        self._sizes: dict[int, int] = {}
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._hooks.__exit__(*exception)
+
+    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        self._sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    @property
+    def bytes(self) -> int:
+        """The sum so far."""
+        return sum(self._sizes.values())
+
+
 def forget_peak(device: torch.device) -> None:
     """Reset a GPU's peak, so that `peak_memory_mb` counts from here on; a process cannot reset its own peak."""
     if device.type == "cuda":

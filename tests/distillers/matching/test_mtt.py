@@ -1,5 +1,7 @@
 """MTT against a plain unroll and finite differences; how its experts are made, kept and shared."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,33 @@ def test_the_step_by_step_gradient_is_that_of_the_whole_graph(tiny, pixels, clos
     whole.backward()
     assert close(loss, whole) and close(in_clips, clips.grad, 1e-3) and close(in_rate, rate.grad, 1e-3)
     assert not (loss.requires_grad or in_clips.requires_grad or in_rate.requires_grad)
+
+
+@pytest.mark.parametrize("network", [SMALL, NOISY], ids=str)
+@pytest.mark.parametrize("stored", [None, distillers.VDSD(images="frames", statics=1)], ids=["pixels", "vdsd"])
+def test_graphs_are_kept_where_they_fit_and_the_bits_are_the_same(tiny, pixels, network, stored):
+    train, _ = tiny
+    start, target = ends(train, network)
+    begun = stored.begin(train, 2, torch.arange(6), 0, "cpu") if stored else pixels
+
+    def run(graph_gb, known=None):
+        content = deepcopy(begun)
+        objective, draw = matching(train, network, graph_gb=graph_gb), Draw(content, 0, 3)
+        objective.graph_bytes = known
+        path = objective.walk(start, draw, 3)
+        kept = sorted(objective.kept)
+        made = objective.back(path, target, draw, 3)
+        assert not objective.kept  # and freed
+        return kept, objective.graph_bytes, [*path, *made, *(p.grad for p in content.parameters() if p.requires_grad)]
+
+    kept, size, none = run(0)
+    assert kept == [] and size > 2 * 4 * 3 * 8 * 32 * 32  # more than the clips
+    first, measured, some = run(2.5 * size / 1e9)
+    assert first == [2, 3] and measured == size  # the last two of four steps
+    all_kept, _, everything = run(4.0)
+    assert all_kept == [0, 1, 2, 3] and run(2.5 * size / 1e9, size)[0] == [2, 3]
+    for other in (some, everything):
+        assert all(torch.equal(one, two) for one, two in zip(none, other, strict=True))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])

@@ -1,6 +1,7 @@
 """MTT, matching training trajectories (Cazenavette et al., CVPR 2022)."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch.func import functional_call
 
 from vddlib.core import seeding
 from vddlib.core.errors import VddError
-from vddlib.core.measure import stage
+from vddlib.core.measure import SavedBytes, stage
 from vddlib.datasets.clips import Clips
 from vddlib.distillers.matching.experts import Experts, Trajectories, trajectories
 from vddlib.distillers.matching.objective import Draw, Objective, Options
@@ -27,6 +28,20 @@ class MTTOptions(Options):
     batch_syn: int = Field(256, ge=1, description="distilled clips per step")
     lr_student: float = Field(0.01, gt=0, description="the student's learning rate at the beginning; it is learned")
     lr_lr: float = Field(1e-5, ge=0, description="learning rate of that learning rate")
+    graph_gb: float = Field(
+        4.0, ge=0, exclude=True, description="memory for graphs of student steps; others are made twice"
+    )
+
+
+@dataclass
+class StudentStep:
+    """One step of the student with its graph: the ``gradient [P]`` as a function of ``weights [P]`` and ``clips``, which
+    are leaves of their own; `drawn` are the same clips as the content gave them."""
+
+    drawn: Tensor
+    clips: Tensor
+    weights: Tensor
+    gradient: Tensor
 
 
 class ClipGradients:
@@ -60,9 +75,10 @@ class TrajectoryMatching(Objective):
 
     .. math:: \frac{\| \hat\theta_{t+N} - \theta^*_{t+M} \|^2}{\| \theta^*_t - \theta^*_{t+M} \|^2}
 
-    The gradient goes back through the unrolled steps one at a time, each computed again from its kept weights: memory
-    holds the graph of one step and `syn_steps` copies of the weights, however many steps there are. The student's
-    learning rate is learned too.
+    The gradient goes back through the unrolled steps one at a time. The last steps keep their graphs, as many as fit in
+    `graph_gb`; the earlier ones are computed again from their kept weights, which takes longer and gives the same bits. With
+    0, memory holds the graph of one step and `syn_steps` copies of the weights, however many steps there are. The
+    student's learning rate is learned too.
     """
 
     seed_name: ClassVar[str] = "TrajectoryMatching"
@@ -75,6 +91,8 @@ class TrajectoryMatching(Objective):
         self.student_lr = nn.Parameter(torch.tensor(self.options.lr_student, device=self.device))
         self.model = self.fresh("shape").train()
         self.used: dict[int, int] = {}
+        self.kept: dict[int, StudentStep] = {}
+        self.graph_bytes: int | None = None  # of one step, once it is known
 
     def step(self, draw: Draw, iteration: int) -> dict[str, Tensor]:
         """The loss, and its gradients in what was drawn and in the student's learning rate.
@@ -120,13 +138,34 @@ class TrajectoryMatching(Objective):
 
         Every step has a draw of its own, the same here and in `back`.
         """
-        rate, path = self.student_lr.detach(), [start.detach()]
-        for step, batch in enumerate(self.batches(iteration)):
-            with torch.no_grad():
-                clips = draw(batch, step)
-            leaf = path[-1].detach().requires_grad_()
-            path.append(path[-1] - rate * self.gradient(leaf, clips, batch, iteration, step))
+        rate, path, batches = self.student_lr.detach(), [start.detach()], self.batches(iteration)
+        self.kept.clear()
+        for step, batch in enumerate(batches):
+            if self.keeps(left := len(batches) - step):
+                taken = self.take(path[-1], batch, draw, iteration, step)
+                gradient = taken.gradient.detach()
+                if self.keeps(left):  # the very first one's size is known only now
+                    self.kept[step] = taken
+            else:
+                with torch.no_grad():
+                    clips = draw(batch, step)
+                gradient = self.gradient(path[-1].detach().requires_grad_(), clips, batch, iteration, step)
+            path.append(path[-1] - rate * gradient)
         return path
+
+    def keeps(self, left: int) -> bool:
+        """Whether a step keeps its graph, when ``left`` steps with it are to come: these have to fit."""
+        return self.options.graph_gb > 0 and left * (self.graph_bytes or 0) <= self.options.graph_gb * 1e9
+
+    def take(self, weights: Tensor, batch: Tensor, draw: Draw, iteration: int, step: int) -> StudentStep:
+        """A student's step from ``weights [P]`` on the clips ``batch int64 [n]``, with its graph."""
+        # Leaves of their own: the path is still read when the steps back are done.
+        with SavedBytes() as saved:
+            drawn = draw(batch, step)
+            weights, clips = weights.detach().requires_grad_(), drawn.detach().requires_grad_()
+            gradient = self.gradient(weights, clips, batch, iteration, step, create_graph=True)
+        self.graph_bytes = max(self.graph_bytes or 0, saved.bytes)
+        return StudentStep(drawn, clips, weights, gradient)
 
     def back(self, path: list[Tensor], target: Tensor, draw: Draw, iteration: int) -> tuple[Tensor, Tensor]:
         """(loss, its gradient in the learning rate) of a walked path; gradients in the clips are left there.
@@ -140,13 +179,10 @@ class TrajectoryMatching(Objective):
         adjoint = 2 * (path[-1] - target) / scale
         in_clips, in_rate = ClipGradients(draw), torch.zeros_like(rate)
         for step, batch in reversed(list(enumerate(self.batches(iteration)))):
-            drawn = draw(batch, step)
-            # A leaf of its own: the path is still read when the steps back are done.
-            weights, clips = path[step].detach().requires_grad_(), drawn.detach().requires_grad_()
-            gradient = self.gradient(weights, clips, batch, iteration, step, create_graph=True)
-            in_rate -= (gradient.detach() * adjoint).sum()
-            back, in_batch = torch.autograd.grad(gradient, (weights, clips), adjoint)
-            in_clips.add(batch, drawn, in_batch, -float(rate))
+            taken = self.kept.pop(step, None) or self.take(path[step], batch, draw, iteration, step)
+            in_rate -= (taken.gradient.detach() * adjoint).sum()
+            back, in_batch = torch.autograd.grad(taken.gradient, (taken.weights, taken.clips), adjoint)
+            in_clips.add(batch, taken.drawn, in_batch, -float(rate))
             adjoint = adjoint - rate * back
         in_clips.backward(self.everything)
         return loss, in_rate
