@@ -65,6 +65,23 @@ def test_chunks_give_the_same_gradient(tiny, pixels, step, close, at_once, parts
     assert max(len(objective.real(3, chunk)[0]) for chunk in range(real_parts)) <= max(4, at_once)
 
 
+@pytest.mark.parametrize("network", [SMALL, NORMALISED], ids=str)
+def test_real_clips_are_looked_at_few_at_a_time_with_the_same_bits(tiny, monkeypatch, network):
+    def means(looked_at_once):
+        objective = matching(tiny[0], network=network)
+        objective.options.looked_at_once = looked_at_once
+        model, sizes = objective.fresh(3), []
+        embed = model.embed
+        monkeypatch.setattr(model, "embed", lambda clips: sizes.append(len(clips)) or embed(clips))
+        return objective.real_means(model, 3), sizes
+
+    whole, sizes = means(12)
+    assert sizes == [12]  # four of each of three classes
+    for looked_at_once, wanted in ((0, [4, 4, 4]), (5, [5, 5, 2])):  # four at a time by itself on a CPU
+        parts, sizes = means(looked_at_once)
+        assert sizes == wanted and torch.equal(parts, whole)
+
+
 def test_every_iteration_has_a_frozen_network_of_its_own(tiny, pixels, step, monkeypatch):
     objective, networks = matching(tiny[0]), []
     fresh = objective.fresh
