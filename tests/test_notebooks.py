@@ -138,7 +138,19 @@ def test_what_is_not_clean_is_named(tmp_path):
     assert sources.main(tmp_path) == 1 and sources.main(tmp_path / "none") == 1
 
 
-WITH_EXERCISES = ["04_dm", "05_static_dc", "06_mtt", "07_frepo", "08_vdsd", "09_idtd", "11_tsgf", "13_optdistill"]
+WITH_EXERCISES = [
+    "04_dm",
+    "05_static_dc",
+    "06_mtt",
+    "07_frepo",
+    "08_vdsd",
+    "09_idtd",
+    "11_tsgf",
+    "12_tsgf_ablations",
+    "13_optdistill",
+]
+WITH_EXERCISES += ["15_latte_pool", "16_select_videos", "17_selection_ablations", "18_cross_architecture"]
+WITH_EXERCISES += ["19_action_segmentation"]
 
 
 @pytest.mark.parametrize("name", WITH_EXERCISES)
