@@ -82,3 +82,35 @@ def check(
         write_atomic(into, "".join(f"{line}\n" for line in lines))
     typer.echo(f"{name}: " + ("sound" if found.sound else "NOT sound, see above"))
     raise typer.Exit(0 if found.sound else 1)
+
+
+@app.command()
+def doctor(
+    quick: Annotated[bool, typer.Option("--quick", help="look only; leave out the self test and its speeds")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="threads of numerical libraries, as runs have them")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+):
+    """Say what this machine has, what will be slow on it, and whether the package works here (about a minute).
+
+    Exit code 1 where something has to be mended.
+    """
+    from itertools import chain
+
+    from vddlib.notebook import doctor
+
+    found = chain.from_iterable(check() for check in doctor.CHECKS)
+    if not quick:
+        import torch
+
+        from vddlib.notebook.self_test import self_test
+        from vddlib.training.fit import pick_device
+
+        torch.set_num_threads(threads)
+        found = chain(found, self_test(pick_device(device)))
+    states = []
+    for state, what, said in found:  # each as soon as it is known
+        typer.echo(f"{state:5}{what:16} {said}")
+        states.append(state)
+    wrong = states.count("bad")
+    typer.echo(f"{wrong} thing(s) to mend, see 'bad' above" if wrong else "nothing to mend")
+    raise typer.Exit(1 if wrong else 0)

@@ -58,7 +58,7 @@ def with_progress(items: Iterable[Item], what: str, total: int | None = None, ev
         rest = (now - begun) / done * (total - done) if total and done else None
         if now - said >= every or (early and now - begun >= FIRST and rest is not None and rest >= 60):
             said, early = now, False
-            show(f"{what}: {done}{of}" + (f", about {_duration(rest)} left" if rest is not None else ""))
+            show(f"{what}: {done}{of}" + (f", about {duration(rest)} left" if rest is not None else ""))
         yield item
     if said > begun and show is _update:  # what stays is how long it took
         _update(f"{what}: {done + 1}{of}, {time.monotonic() - begun:.0f} s")
@@ -66,7 +66,8 @@ def with_progress(items: Iterable[Item], what: str, total: int | None = None, ev
             _end_line()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in the unit that a person would use."""
     return (
         f"{seconds:.0f} s"
         if seconds < 100
