@@ -2,12 +2,10 @@
 
 import os
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import psutil
 import torch
@@ -94,36 +92,3 @@ def peak_memory_mb(device="cpu") -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB elsewhere
-
-
-class ProcessMemory:
-    """Peak memory of a process and its children together, in MiB, sampled from a thread."""
-
-    def __init__(self, pid: int, every: float = 0.5):
-        self.process, self.every, self.peak = psutil.Process(pid), every, 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self):
-        while not self._stop.wait(self.every):
-            self.sample()
-
-    def sample(self):
-        """Measure once; a process that has ended counts as nothing."""
-        total = 0
-        with suppress(psutil.Error):
-            for process in (self.process, *self.process.children(recursive=True)):
-                with suppress(psutil.Error):
-                    total += process.memory_info().rss
-        with suppress(OSError, ValueError, IndexError):  # Linux keeps the peak, so nothing between samples is lost
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
-            total = max(total, int(status.split("VmHWM:")[1].split()[0]) * 1024)
-        self.peak = max(self.peak, total / 2**20)

@@ -24,7 +24,7 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from vddlib.core.errors import VddError
-from vddlib.core.measure import ProcessMemory
+from vddlib.core.process import ProcessMemory
 from vddlib.core.scratch import clear_abandoned, private_folder
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -89,6 +89,18 @@ def _signals() -> Iterator[None]:
 
 
 @contextmanager
+def _without(module: str) -> Iterator[None]:
+    """`module` counts as not installed inside. jsonschema, which nbformat loads, would compile a whole grammar of URIs with it:
+    over a second of every run, and no notebook's schema asks for one."""
+    absent = sys.modules.setdefault(module, None) is None
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[module]
+
+
+@contextmanager
 def _only_one(job: Job) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
@@ -154,9 +166,10 @@ def run(notebook: Path, params: Path, output: Path | None = None, *, threads: in
 
 
 def _execute(job: Job, values: dict, threads: int, log: Log):
-    import nbformat
+    with _without("rfc3987_syntax"):
+        import nbformat
 
-    from vddlib.notebook.kernel import CellFailed, Execution
+        from vddlib.notebook.kernel import CellFailed, Execution
 
     origin = provenance.collect(values)
     notebook_sha256 = files.file_sha256(job.notebook)
