@@ -32,6 +32,10 @@ METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith("_ablat
 AFTER = {"12_tsgf_ablations": ["11_tsgf"], "14_storage_and_information": METHODS}
 AFTER["18_cross_architecture"] = METHODS
 AFTER |= {name: ["15_latte_pool"] for name in ("16_select_videos", "17_selection_ablations")}
+# With `--config shards=8` at the end of the command: of these the costly step is done by so many jobs first (TSGF's batches, OptDistill's videos, MTT's
+# experts and then whole sets, a pool's classes), and the run joins what they left in the cache.
+IN_SHARES = ["04_dm", "06_mtt", "07_frepo", "08_vdsd", "09_idtd", "11_tsgf", "13_optdistill", "15_latte_pool"]
+SHARES = int(config.get("shards", 1))
 ASKED = [scale for scale in SCALES if scale in sys.argv]
 WHOLE = "ablations" in sys.argv
 VDD = "-m vddlib.cli run --quiet"
@@ -67,6 +71,13 @@ def earlier(wildcards):
     mine = dataset(Path("params", wildcards.scale, wildcards.notebook, f"{wildcards.variant}.yaml"))
     found = (p for name in AFTER.get(wildcards.notebook, ()) for p in Path("params", wildcards.scale, name).glob("*.yaml"))
     return [provenance(p) for p in sorted(found) if dataset(p) == mine]
+
+
+def shares(wildcards):
+    """The notes of the jobs that do shares of a run; none where it is done in one."""
+    place = f"runs/{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}"
+    several = SHARES > 1 and wildcards.notebook in IN_SHARES
+    return [f"{place}.shard-{which}-of-{SHARES}.json" for which in range(SHARES)] if several else []
 
 
 def length(wildcards):
@@ -121,7 +132,9 @@ def said(wildcards):
 wildcard_constraints:
     scale="|".join(SCALES),
     notebook="[^/]+",
-    variant="[^/]+",
+    variant=r"[^/.]+",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 ruleorder: tables > run
@@ -144,6 +157,7 @@ rule run:
         notebook="notebooks/{notebook}.ipynb",
         params="params/{scale}/{notebook}/{variant}.yaml",
         earlier=ancient(earlier),
+        shares=ancient(shares),
     output:
         "runs/{scale}/{notebook}/{variant}.json",
     params:
@@ -159,6 +173,27 @@ rule run:
         "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}{params.forecast}"
     shell:
         "{sys.executable:q} {VDD} --threads {threads} {input.notebook:q} {input.params:q}"  # :q, as folders have any name
+
+
+rule share:
+    input:
+        notebook="notebooks/{notebook}.ipynb",
+        params="params/{scale}/{notebook}/{variant}.yaml",
+        earlier=ancient(earlier),
+    output:
+        "runs/{scale}/{notebook}/{variant}.shard-{part}-of-{parts}.json",
+    threads: cores
+    priority: length
+    resources:
+        gpu=lambda wildcards: int(wildcards.scale == "paper"),
+        gpu_mb=gpu_memory,
+        mem_mb=memory,
+        runtime=minutes,
+    message:
+        "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}, share {wildcards.part} of {wildcards.parts}"
+    shell:
+        "{sys.executable:q} {VDD} --threads {threads} --shard {wildcards.part}/{wildcards.parts}"
+        " {input.notebook:q} {input.params:q}"
 
 
 use rule run as tables with:

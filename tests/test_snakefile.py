@@ -103,6 +103,29 @@ def test_notebooks_that_share_a_cache_run_one_after_the_other(project):
     shutil.rmtree(project / "runs/smoke")
 
 
+SHARED = """
+import os
+from pathlib import Path
+class ShareDone(Exception): pass
+share = os.environ.get("VDD_SHARD", "")
+if share:
+    Path(f"did{share[0]}").touch()
+    raise ShareDone
+assert Path("did0").is_file() and Path("did1").is_file()
+"""
+
+
+def test_shares_are_jobs_that_the_run_waits_for(tmp_path):
+    copy_workflow(tmp_path)
+    write_notebook(tmp_path, "11_tsgf", "ipc = 1", SHARED)
+    write_params(tmp_path, "smoke/11_tsgf/one")
+    code, printed = snakemake(tmp_path, "smoke", "--config", "shards=2")
+    assert code == 0, printed
+    assert ran(printed) == ["smoke/11_tsgf/one", *(f"smoke/11_tsgf/one, share {which} of 2" for which in range(2))]
+    assert (tmp_path / "runs/smoke/11_tsgf/one.json").is_file()
+    assert "Nothing to be done" in snakemake(tmp_path, "smoke", "--config", "shards=2")[1]
+
+
 def test_quick_leaves_ablations_to_their_own_target(project):
     left = {
         "12_tsgf_ablations/components",

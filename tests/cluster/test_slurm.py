@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.cluster.slurm import Missing, Slurm
-from tests.test_snakefile import copy_workflow, write_notebook, write_params
+from tests.test_snakefile import SHARED, copy_workflow, write_notebook, write_params
 
 pytest.importorskip("snakemake_executor_plugin_slurm")
 pytestmark = pytest.mark.timeout(480)
@@ -94,7 +94,7 @@ def test_a_drained_node_an_interruption_and_a_second_command_give_the_records_of
     slurm.run("scontrol", "update", f"nodename={slurm.host}", "state=drain", "reason=test")
     time.sleep(4)
     first.send_signal(signal.SIGINT)  # as somebody does who sees that nothing goes on
-    first.wait(120)
+    first.wait(240)
     assert not (done.exists() and other.exists())
     slurm.run("scontrol", "update", f"nodename={slurm.host}", "state=resume")
     write_params(project, "quick/11_tiny/two", "ipc: 5\n")
@@ -125,3 +125,17 @@ def test_a_job_killed_for_memory_is_repeated_with_more(slurm, project):
     tries = said.count("Trying to restart job") or len(set(asked)) - 1
     assert tries == 1, said  # once more, and then it fits
     assert (project / "runs/quick/12_hungry/one.json").exists()
+
+
+def test_shares_of_a_run_are_one_array_and_the_run_joins_them(slurm, project):
+    for path in (project / "params/quick/11_tiny").glob("*.yaml"):
+        path.unlink()
+    write_notebook(project, "11_tsgf", "ipc = 1", SHARED)
+    write_params(project, "quick/11_tsgf/one")
+    begun = [sys.executable, "-m", "snakemake", *OPTIONS, "quick", "--config", "shards=2"]
+    done = subprocess.run(begun, cwd=project, env=slurm.environment, text=True, capture_output=True, timeout=400)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert len(list((project / "runs/quick/11_tsgf").glob("one.shard-*-of-2.json"))) == 2
+    assert (project / "runs/quick/11_tsgf/one.json").is_file()
+    assert "Submitted array job" in said, said

@@ -21,10 +21,18 @@ def run(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="print a line now and then; the .log has all of them")
     ] = False,
+    shard: Annotated[
+        str, typer.Option(help="do one share of the costly step and end there: 0/4; a run without joins them")
+    ] = "",
 ):
     """Execute one notebook with one params file, into runs/."""
     from vddlib.notebook import run as runner
 
+    if shard:
+        if output:
+            raise VddError("--shard goes with no --output: what it makes is in the cache")
+        runner.run_share(notebook, params, shard, threads=threads, quiet=quiet)
+        return
     runner.run(notebook, params, output, threads=threads, quiet=quiet)
 
 
@@ -41,13 +49,11 @@ def latte(
     """
     import torch
 
+    from vddlib.notebook.job import parse_share
     from vddlib.notebook.pool_page import make_from
 
     torch.set_num_threads(threads)
-    parts = shard.split("/")
-    if shard and not (len(parts) == 2 and all(part.isdigit() for part in parts)):
-        raise VddError(f"--shard {shard}: which part, of how many, as in 0/4")
-    made = make_from(notebook, params, (int(parts[0]), int(parts[1])) if shard else None)
+    made = make_from(notebook, params, parse_share(shard) if shard else None)
     typer.echo(f"videos of {made} classes are in the cache")
 
 

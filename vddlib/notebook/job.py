@@ -7,6 +7,7 @@ from vddlib.core import provenance
 from vddlib.core.errors import VddError
 
 SETS = "sets"  # in the scratch folder of a run: distilled sets; and the suffix of where they are kept beside it
+SHARE, SHARE_DONE = "VDD_SHARD", "ShareDone"  # where a kernel finds its share, and how it says that this is done
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,11 @@ def plan(notebook: Path, params: Path, output: Path | None = None) -> Job:
     else:
         output = root.joinpath("runs", place[1], place[2], f"{params.stem}.ipynb")
     return Job(root, notebook, params, output, place[1] if batched else "")
+
+
+def parse_share(text: str) -> tuple[int, int]:
+    """(which, of how many) from "0/4". Raises VddError for what is no share."""
+    which, _, count = text.partition("/")
+    if not (which.isdigit() and count.isdigit() and int(which) < int(count)):
+        raise VddError(f"--shard {text}: which part, of how many, as in 0/4; they count from 0")
+    return int(which), int(count)

@@ -17,7 +17,7 @@ from vddlib.distillers.matching.gates import Gate, SecondTeacher, gate
 from vddlib.distillers.matching.optimising import History
 from vddlib.evaluation.evaluate import Report, evaluate_each
 from vddlib.evaluation.protocols import Protocol
-from vddlib.notebook import outputs, show
+from vddlib.notebook import outputs, shares, show
 from vddlib.notebook.conclude import compare_by_seed, conclusion, mean_by_seed, spread
 from vddlib.notebook.fair import fair_students
 from vddlib.plots.style import Drawing
@@ -83,9 +83,9 @@ class MethodPage:
 
     @cached_property
     def sets(self) -> dict[int, DistilledSet]:
-        """The distilled set of each seed. An interrupted distillation goes on where it was."""
+        """The distilled set of each seed. An interrupted distillation goes on where it was; a share of one ends here."""
         with one_line():
-            return {seed: self.method.distill(self.train, self.ipc, seed) for seed in self.seeds}
+            return shares.sets(self.method, self.train, self.ipc, self.seeds)
 
     @cached_property
     def histories(self) -> dict[int, History]:

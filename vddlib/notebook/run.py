@@ -17,75 +17,29 @@ import csv
 import errno
 import json
 import os
-import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from vddlib.core import cache, files, provenance
 from vddlib.core.errors import VddError
 from vddlib.core.params import check_params, notebook_parameters, read_params
 from vddlib.notebook.executed import mark, settle
 from vddlib.notebook.expected import expected
-from vddlib.notebook.job import SETS, Job, plan
+from vddlib.notebook.job import SETS, SHARE, SHARE_DONE, Job, parse_share, plan
+from vddlib.notebook.started import Log, started
 
+PARTIAL = "notebook.ipynb"  # in the scratch folder: the cells so far
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 class RunFailed(VddError):
     """A notebook did not run to its end; the message names the cell and what it raised."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or a request to stop from outside; `signum` says which."""
-
-    def __init__(self, signum: int):
-        self.signum = signum
-        super().__init__(signal.Signals(signum).name)
-
-
-class Log:
-    """Lines go to VARIANT.log, and with the run's name in front to stderr; with `quiet` only some of them there."""
-
-    def __init__(self, path: Path, label: str, quiet: bool, every: float = 10.0):
-        self.label, self.quiet, self.every = label, quiet, every
-        self.file, self.last = path.open("w", encoding="utf-8"), time.monotonic()
-
-    def __call__(self, text: str, always: bool = False):
-        print(text, file=self.file, flush=True)
-        now = time.monotonic()
-        if always or not self.quiet or now - self.last >= self.every:
-            self.last = now
-            print(f"[{self.label}] {text}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Turn Ctrl-C and requests to stop into one Interrupted; more of them do not disturb the cleaning up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in caught}
-
-    def stop(signum, _frame):
-        for number in caught:
-            signal.signal(number, signal.SIG_IGN)
-        raise Interrupted(signum)
-
-    for number in caught:
-        if before[number] is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -100,33 +54,10 @@ def _without(module: str) -> Iterator[None]:
             del sys.modules[module]
 
 
-@contextmanager
-def _only_one(job: Job) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(job.output.with_name(f".{job.output.stem}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise VddError(f"{job.label} is being run by another `vdd run`; wait for that one or stop it") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _closed_is_named(job: Job) -> Iterator[None]:
-    """Turns what the file system says of a folder that cannot be written into one line."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        where = job.name(Path(error.filename or job.output))
-        goes = f"this run goes to {job.name(job.output.parent)}/ (another place: --output)"
-        raise VddError(f"{where}: cannot be written ({error.strerror}); {goes}") from None
+def fitted(job: Job) -> tuple[dict, list[str]]:
+    """(values, notes) of a job's params file, as its notebook declares them. Raises VddError for those that do not fit."""
+    declared = notebook_parameters(job.notebook)
+    return check_params(read_params(job.params), declared, job.name(job.params), job.name(job.notebook))
 
 
 def run(notebook: Path, params: Path, output: Path | None = None, *, threads: int = 1, quiet: bool = False) -> Path:
@@ -137,51 +68,67 @@ def run(notebook: Path, params: Path, output: Path | None = None, *, threads: in
     that do not fit and folders that cannot be written, RunFailed where a cell fails, and Interrupted.
     """
     job = plan(notebook, params, output)
-    declared = notebook_parameters(job.notebook)
-    values, notes = check_params(read_params(job.params), declared, job.name(job.params), job.name(job.notebook))
-    published = [job.output, job.beside(".csv"), job.beside(".json")]
-    with _closed_is_named(job), _signals(), _only_one(job):
-        for old in (*published, job.beside(".failed.ipynb")):
-            old.unlink(missing_ok=True)
-        for folder in (job.scratch, job.sets):
-            shutil.rmtree(folder, ignore_errors=True)
-        job.scratch.mkdir()
-        log = Log(job.beside(".log"), job.label, quiet)
-        try:
-            shown = " ".join(f"{name}={value!r}" for name, value in values.items())
-            log(f"{job.name(job.notebook)} with {shown or 'its own parameters'}", always=True)
-            ahead = expected(job, provenance.params_sha256(values))
-            for note in (*notes, *filter(None, [ahead])):
-                log(note, always=True)
-            _execute(job, values, threads, log)
-        except BaseException:
-            for path in published:
-                path.unlink(missing_ok=True)
-            shutil.rmtree(job.sets, ignore_errors=True)
-            raise
-        finally:
-            shutil.rmtree(job.scratch, ignore_errors=True)
-            log.file.close()  # last: on a full disk it fails too
+    values, notes = fitted(job)
+    with started(job, quiet) as log:
+        shown = " ".join(f"{name}={value!r}" for name, value in values.items())
+        log(f"{job.name(job.notebook)} with {shown or 'its own parameters'}", always=True)
+        ahead = expected(job, provenance.params_sha256(values))
+        for note in (*notes, *filter(None, [ahead])):
+            log(note, always=True)
+        _execute(job, values, threads, log)
     return job.output
 
 
-def _execute(job: Job, values: dict, threads: int, log: Log):
-    with _without("rfc3987_syntax"):
-        import nbformat
+def run_share(notebook: Path, params: Path, share: str, *, threads: int = 1, quiet: bool = False) -> Path:
+    """Execute a notebook up to its costly step and do a share of that, as "0/4" says (see `shares`).
 
+    Nothing is published but a note that it is done, runs/SCALE/NOTEBOOK/VARIANT.shard-0-of-4.json, whose path is returned.
+    Raises as `run` does, and VddError for a notebook without such a step.
+    """
+    which, count = parse_share(share)
+    whole = plan(notebook, params)
+    job = replace(whole, output=whole.output.with_name(f"{whole.output.stem}.shard-{which}-of-{count}.ipynb"))
+    values, notes = fitted(job)
+    with started(job, quiet) as log:
+        for note in notes:
+            log(note, always=True)
+        clock = time.monotonic()
+        executed, _ = _cells(job, values, threads, log, {SHARE: share})
+        if executed is not None:
+            raise VddError(
+                f"{job.name(job.notebook)} has no step that is done in shares; it ran as a whole, for nothing"
+            )
+        done = {"share": [which, count], "wall_seconds": round(time.monotonic() - clock, 1), "parameters": values}
+        files.write_json(job.beside(".json"), done)
+        log(f"share {which} of {count} is done", always=True)
+    return job.beside(".json")
+
+
+def _cells(job: Job, values: dict, threads: int, log: Log, extra: Mapping[str, str] = MappingProxyType({})) -> tuple:
+    """Run all cells: (executed notebook, peak of memory in MiB). Raises RunFailed.
+
+    With `extra` variables for a share the notebook is None where it ended with its share."""
+    with _without("rfc3987_syntax"):
         from vddlib.notebook.kernel import CellFailed, Execution
 
+    env = _kernel_env(job, provenance.params_sha256(values), threads) | dict(extra)
+    execution = Execution(env, job.root, log)
+    try:
+        return execution.run(job.notebook, job.scratch / PARTIAL, values), execution.peak_memory_mb
+    except CellFailed as failure:
+        if failure.name == SHARE_DONE and extra:
+            return None, execution.peak_memory_mb
+        log(f"{failure.traceback or failure}")
+        raise _failed(job, job.scratch / PARTIAL, failure) from None
+
+
+def _execute(job: Job, values: dict, threads: int, log: Log):
     origin = provenance.collect(values)
     notebook_sha256 = files.file_sha256(job.notebook)
-    started, clock = datetime.now(UTC), time.monotonic()
-    partial = job.scratch / "notebook.ipynb"
-    execution = Execution(_kernel_env(job, origin["params_sha256"], threads), job.root, log)
-    try:
-        executed = execution.run(job.notebook, partial, values)
-    except CellFailed as failure:
-        log(f"{failure.traceback or failure}")
-        raise _failed(job, partial, failure) from None
-    seconds = time.monotonic() - clock
+    began, clock = datetime.now(UTC), time.monotonic()
+    executed, peak = _cells(job, values, threads, log)
+    seconds, partial = time.monotonic() - clock, job.scratch / PARTIAL
+    import nbformat
 
     settle(executed)
     executed.metadata.papermill.update(input_path=job.name(job.notebook), output_path=job.name(job.output))
@@ -196,9 +143,9 @@ def _execute(job: Job, values: dict, threads: int, log: Log):
         "parameters": values,
         **origin,
         **_summary(records),
-        "started": started.isoformat(timespec="seconds"),
+        "started": began.isoformat(timespec="seconds"),
         "wall_seconds": round(seconds, 1),
-        "peak_memory_mb": round(execution.peak_memory_mb, 1),
+        "peak_memory_mb": round(peak, 1),
         "threads": threads,
         "artifacts": _used(job.scratch / cache.USED),
     }

@@ -16,7 +16,7 @@ from vddlib.distillers import DistilledSet, Selector
 from vddlib.distillers.selection.embedding import EmbeddingSelector
 from vddlib.distillers.selection.herding import Herding
 from vddlib.evaluation import FAIR
-from vddlib.notebook import case_runs
+from vddlib.notebook import case_runs, shares
 from vddlib.notebook.case_runs import Result
 from vddlib.notebook.conclude import MOST_SENTENCES, NOT_TOLD_APART, compare_by_seed, mean_by_seed, verdict
 from vddlib.results.schema import display
@@ -80,10 +80,9 @@ def candidates(
     them (once; later out of the cache)."""
     if pool == "real":
         return None
-    from vddlib.distillers.latte.pool import load_pool
     from vddlib.distillers.latte.settings import Latte
 
-    return load_pool(train, Latte(**latte), seed).clips
+    return shares.pool(train, Latte(**latte), seed).clips
 
 
 @dataclass(frozen=True)

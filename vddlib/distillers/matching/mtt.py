@@ -17,6 +17,7 @@ from vddlib.datasets.clips import Clips
 from vddlib.distillers.matching.experts import Experts, Trajectories, trajectories
 from vddlib.distillers.matching.objective import Draw, Objective, Options
 from vddlib.distillers.matching.optimised import Optimised
+from vddlib.training.fit import pick_device
 
 
 class MTTOptions(Options):
@@ -248,10 +249,15 @@ class MTT(Optimised, MTTOptions):
 
     def objective(self, train: Clips, labels: Tensor, seed: int, device: torch.device) -> Objective:
         """Trajectory matching, with experts out of the cache or trained now."""
-        if list(self.network.build(train.classes, train.geometry, 0).buffers()):
-            raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
-        epochs = self.max_start_epoch - 1 + self.expert_epochs
-        paths = trajectories(train, self.network, self.experts, epochs, device=device, workers=self.expert_workers)
+        paths = self.trajectories(train, device)
         objective = TrajectoryMatching(train, labels, self.network, seed, device, self.options(), experts=paths)
         objective.prepared = paths.seconds
         return objective
+
+    def trajectories(self, train: Clips, device: torch.device | None = None) -> Trajectories:
+        """The experts' trajectories, on the distiller's own device. Raises VddError for a network with running statistics."""
+        if list(self.network.build(train.classes, train.geometry, 0).buffers()):
+            raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
+        epochs = self.max_start_epoch - 1 + self.expert_epochs
+        place, workers = device or pick_device(self.device), self.expert_workers
+        return trajectories(train, self.network, self.experts, epochs, device=place, workers=workers)
