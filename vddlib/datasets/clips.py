@@ -14,7 +14,7 @@ from vddlib.core.progress import with_progress
 from vddlib.datasets import video
 from vddlib.datasets.catalog import Dataset, read
 from vddlib.datasets.geometry import Geometry
-from vddlib.datasets.store import Row, Store, layout_of, open_store, refuse_many_broken
+from vddlib.datasets.store import ExactStore, Row, Store, layout_of, open_store, refuse_many_broken
 
 
 class Clips(torch.utils.data.Dataset):
@@ -29,7 +29,9 @@ class Clips(torch.utils.data.Dataset):
     """
 
     def __init__(self, dataset: Dataset, part: str, geometry: Geometry, store: Store | None, rows: list):
-        self.dataset, self.fingerprint, self.part = dataset.name, dataset.fingerprint, part
+        self.dataset, self.part = dataset.name, part
+        lossy = store is not None and store.kind != ExactStore.kind  # other pixels are another dataset
+        self.fingerprint = files.digest([dataset.fingerprint, store.kind]) if lossy else dataset.fingerprint
         self.classes, self.geometry = dataset.classes, geometry
         self.mirrors = dataset.spec.mirrors if dataset.spec else True
         self.mean, self.std = torch.zeros(3), torch.ones(3)
@@ -128,18 +130,6 @@ class Clips(torch.utils.data.Dataset):
     def of_class(self, label: int) -> Tensor:
         """Indices ``int64`` of the videos of one class."""
         return torch.nonzero(self.labels == label).flatten()
-
-    def __getstate__(self) -> dict:
-        """For other processes: the folder of the store is pickled, not its gigabytes of pixels."""
-        state = dict(self.__dict__)
-        if self._store is not None:
-            state["_store"] = Path(self._store.pixels.filename).parent
-        return state
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        if self._store is not None:
-            self._store = Store(self._store, self.geometry)
 
     def _copy(self) -> "Clips":
         part = object.__new__(Clips)
