@@ -92,3 +92,26 @@ def test_the_pipelines_stages_are_timed(tiny_root, tmp_path, monkeypatch):
     table = pd.read_csv(made)
     assert list(table["stage"]) == ["detect", "track", "crop", "score", "compose"] and (table["videos"] == 6).all()
     assert (table["videos/s"] > 0).all()
+
+
+@pytest.mark.parametrize("what", ["MP4, H.264", "AVI, MPEG-4 (XVID)"])
+def test_readers_are_timed_and_compared_frame_by_frame(tmp_path, what, monkeypatch):
+    from benchmarks import decoding
+
+    suffix, codec = decoding.FILES[what]
+    path = tmp_path / f"video{suffix}"
+    decoding.write(path, codec, 30)
+    for reader in ("ours", "PyAV"):
+        row = decoding.alone(reader, path, 1)
+        assert row.pop("frames/s") > 0 and row == {"in order": "yes", "seeks": "16/16"}
+    frames = list(decoding.pyav(path)[0]())
+    late = (lambda: iter(frames[1:]), lambda place: frames[place + 1])  # one that is a frame late
+    monkeypatch.setitem(decoding.READERS, "late", lambda _: late)
+    row = decoding.alone("late", path, 1)
+    assert row["in order"] == "NO" and row["seeks"] == "0/16"
+
+
+def test_a_reader_that_is_not_there_is_said(tmp_path):
+    from benchmarks import decoding
+
+    assert "said" in decoding.measured("ours", tmp_path / "none.mp4", 1)
