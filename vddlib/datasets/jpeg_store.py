@@ -1,8 +1,8 @@
-"""A store of frames as JPEGs: about a quarter of the bytes of an exact one, which UCF101 on a laptop needs.
+"""A store of frames as JPEGs: a quarter to a sixth of the bytes of an exact one, which UCF101 on a laptop needs.
 
-Not exact: at quality 95 without subsampled colours a pixel of UCF101 at 112 x 112 is 1.4 grey levels off in the mean, and 23 at
-most of 320 frames; some 400 clips of 16 frames are read per second and core. Clips of such a store have a fingerprint of their
-own, so that nothing learned from them is taken for something learned from exact frames.
+Not exact: at quality 95 without subsampled colours a pixel of UCF101 at 112 x 112 is 1.2 grey levels off in the mean, and 20 at
+most, of ten clips. miniucf10 takes 1.17 GB for 6.68, and some 400 clips of 16 frames are read per second of a core. Clips of
+such a store have a fingerprint of their own, so that nothing learned from them passes for learned from exact frames.
 """
 
 import json
