@@ -16,6 +16,7 @@ from vddlib.datasets.clips import load
 from vddlib.datasets.geometry import Geometry, geometry
 from vddlib.datasets.video import encode, probe
 from vddlib.distillers import DistilledSet, Herding, KCenter, Random
+from vddlib.distillers.selection import csta, kcenter
 from vddlib.distillers.selection import embedding as selection_embedding
 from vddlib.models import MiniC3D
 
@@ -46,6 +47,17 @@ def test_kcenter_takes_the_farthest_from_all_centres(seed, ipc):
         nearest = {i: min(np.linalg.norm(x[i] - x[c]) for c in chosen) for i in range(len(x)) if i not in chosen}
         chosen.append(max(nearest, key=nearest.get))
     assert KCenter().choose(points(seed), ipc, G).tolist() == chosen
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 12, 99])
+def test_a_large_class_is_looked_at_in_parts_with_the_same_result(monkeypatch, chunk):
+    x, real, sizes = points(3), torch.cdist, []
+    wanted, scores = KCenter().choose(x, 6, G), csta.attention_scores(x)
+    for module in (kcenter, csta):
+        monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(torch, "cdist", lambda a, b, **how: sizes.append(len(a)) or real(a, b, **how))
+    assert torch.equal(KCenter().choose(x, 6, G), wanted) and max(sizes) == min(chunk, 12)
+    torch.testing.assert_close(csta.attention_scores(x), scores)
 
 
 @given(st.integers(0, 10_000), st.integers(2, 4))

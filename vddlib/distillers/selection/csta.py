@@ -7,6 +7,8 @@ from torch import Tensor
 
 from vddlib.distillers.selection.embedding import EmbeddingSelector
 
+CHUNK = 1024  # clips whose attention to all is in memory at once
+
 
 class CSTA(EmbeddingSelector):
     r"""The videos that the others of their class attend to most.
@@ -36,6 +38,9 @@ def attention_scores(embeddings: Tensor) -> Tensor:
         return torch.ones(1, dtype=torch.float64)
     # A feature that is the same in all clips tells nothing, and must not divide by 0.
     z = (x - x.mean(0)) / x.std(0, correction=0).clamp(min=1e-8)
-    likeness = z @ z.T / x.shape[1] ** 0.5
-    likeness.fill_diagonal_(-torch.inf)
-    return likeness.softmax(1).mean(0)
+    scores = torch.zeros(len(z), dtype=torch.float64)
+    for rows in torch.arange(len(z)).split(CHUNK):  # memory grows with the clips of a class, not with their square
+        likeness = z[rows] @ z.T / x.shape[1] ** 0.5
+        likeness[torch.arange(len(rows)), rows] = -torch.inf
+        scores += likeness.softmax(1).sum(0)
+    return scores / len(z)

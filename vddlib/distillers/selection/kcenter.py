@@ -7,6 +7,8 @@ from torch import Tensor
 
 from vddlib.distillers.selection.embedding import EmbeddingSelector
 
+CHUNK = 1024  # clips whose distances to all are in memory at once
+
 
 class KCenter(EmbeddingSelector):
     r"""Clips :math:`s` that keep :math:`\max_x \min_{c \in s} \| \phi(x) - \phi(c) \|` small, greedily.
@@ -20,11 +22,15 @@ class KCenter(EmbeddingSelector):
 
     def choose(self, embeddings: Tensor, ipc: int, generator: torch.Generator) -> Tensor:
         """Indices in the order chosen."""
-        distances = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
-        chosen = [int(distances.amax(1).argmin())]
-        nearest = distances[chosen[0]]
+        # Chunk by chunk and centre by centre: memory grows with the clips of a class, not with their square.
+        chosen = [int(torch.cat([_distances(part, embeddings).amax(1) for part in embeddings.split(CHUNK)]).argmin())]
+        nearest = _distances(embeddings[chosen], embeddings)[0]
         for _ in range(ipc - 1):
             nearest[chosen] = -1  # duplicates of a centre are at distance 0 too: a chosen clip must not return
             chosen.append(int(nearest.argmax()))
-            nearest = torch.minimum(nearest, distances[chosen[-1]])
+            nearest = torch.minimum(nearest, _distances(embeddings[chosen[-1:]], embeddings)[0])
         return torch.tensor(chosen)
+
+
+def _distances(some: Tensor, others: Tensor) -> Tensor:
+    return torch.cdist(some, others, compute_mode="donot_use_mm_for_euclid_dist")
