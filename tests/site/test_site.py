@@ -1,5 +1,6 @@
 """The reading room as files: what a page shows and folds, links that lead somewhere, what is refused."""
 
+import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
@@ -77,6 +78,13 @@ def test_a_notebook_is_folded_where_nobody_reads(project):
     end = page.cells[-1].source
     assert "[motions_ipc1](../notebooks/04_dm/motions_ipc1.ipynb)" in end
     assert "| took | `62 s, 900 MB` |" in end and "cccccccccccc" in end
+
+
+def test_all_runs_of_a_notebook_stand_in_the_table_of_contents(site):
+    for page in ("notebooks/04_dm.html", "notebooks/04_dm/motions_ipc1.html"):
+        text = (site / page).read_text()
+        entries = re.findall(r'toctree-l2[^>]*><a[^>]*href="([^"]*)"[^>]*>\s*motions_ipc1\s*</a>', text)
+        assert entries and all(entry in ("#", "04_dm/motions_ipc1.html") for entry in entries), page
 
 
 def test_chapters_say_what_is_claimed_found_and_wrong(site):

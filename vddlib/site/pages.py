@@ -74,7 +74,9 @@ def _others(run: Run, runs: list[Run]) -> list[str]:
         return []
     here = document(runs, run).count("/") * "../"
     links = ", ".join(f"[{other.variant}]({here}{document(runs, other)}.ipynb)" for other in others)
-    return ["## Other runs of this notebook", "", links]
+    listed = [f"{other.variant} <{here}{document(runs, other)}>" for other in others]
+    # In the table of contents all runs are under the notebook's first page.
+    return ["## Other runs of this notebook", "", links, "", *(toctree(listed, hidden=True) if run is runs[0] else [])]
 
 
 def _provenance(run: Run) -> list[str]:
