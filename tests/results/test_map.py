@@ -12,6 +12,7 @@ NOT_RUN = """
 miniucf10/08_vdsd/dm_ipc1
 miniucf10/09_idtd/ipc1
 miniucf10/10_idtd_ablations/modules_ipc5
+miniucf10/15_latte_pool/miniucf10
 miniucf10/16_select_videos/real_ipc1
 miniucf10/16_select_videos/real_ipc10
 miniucf10/16_select_videos/real_ipc5
