@@ -132,7 +132,7 @@ def said(wildcards):
 wildcard_constraints:
     scale="|".join(SCALES),
     notebook="[^/]+",
-    variant=r"[^/.]+",
+    variant=r"(?:(?!\.shard-\d+-of-)[^/])+",
     part=r"\d+",
     parts=r"\d+",
 

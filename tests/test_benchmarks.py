@@ -114,4 +114,5 @@ def test_readers_are_timed_and_compared_frame_by_frame(tmp_path, what, monkeypat
 def test_a_reader_that_is_not_there_is_said(tmp_path):
     from benchmarks import decoding
 
-    assert "said" in decoding.measured("ours", tmp_path / "none.mp4", 1)
+    said = decoding.measured("ours", tmp_path / "none.mp4", 1)["said"]
+    assert "FileNotFoundError" in said

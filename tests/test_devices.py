@@ -149,7 +149,17 @@ def test_a_student_is_tested_and_recorded_there(tiny, device):
     assert peak_memory_mb(device) > 0
 
 
-def test_the_generator_trains_there(tiny, device):
+@pytest.fixture
+def fresh_accelerate():
+    """Accelerate keeps one state for the whole process, of the first device it was asked for."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_the_generator_trains_there(tiny, device, fresh_accelerate):
     from accelerate import Accelerator
 
     from vddlib.distillers.latte import Latte, pick_codec

@@ -117,6 +117,38 @@ def test_a_store_of_jpegs_is_near_and_says_that_it_is_another_dataset(tiny_root,
         load(str(tiny_root), g, workers=1)
 
 
+def test_a_shard_that_lacks_what_was_noted_is_packed_again(tmp_path):
+    sizes = {0: [5, 6], 1: [7], jpeg_store.SHARD: [4]}
+    for shard, size in ((0, 17), (1, 4 + 3), (2, 9)):  # one byte lost; three bytes too many; of no noted video
+        (tmp_path / f"{shard:05d}.jpegs").write_bytes(bytes(size))
+    done = {number: (found, "") for number, found in sizes.items()}
+    jpeg_store._cut(tmp_path, done)
+    assert done == {jpeg_store.SHARD: ([4], "")}
+    assert [(path.name, path.stat().st_size) for path in tmp_path.glob("*.jpegs")] == [("00001.jpegs", 4)]
+    assert store.read_journal(tmp_path / "packed.jsonl") == [[jpeg_store.SHARD, [4], ""]]
+
+
+def test_the_size_is_told_by_processes_that_may_crash(tiny_root, monkeypatch):
+    monkeypatch.setenv("VDD_STORE", "jpeg")
+    asked, real = [], jpeg_store.run_each
+    monkeypatch.setattr(
+        jpeg_store,
+        "run_each",
+        lambda items, work, what, *a, **k: asked.append(what) or real(items, work, what, *a, **k),
+    )
+    load(str(tiny_root), geometry(8, 16, 1), workers=1)
+    assert asked[0] == "sizes" and len(asked) == 2
+
+
+def test_a_damaged_frame_is_named(tiny_root, monkeypatch):
+    monkeypatch.setenv("VDD_STORE", "jpeg")
+    train, _ = load(str(tiny_root), geometry(8, 16, 1), workers=1)
+    kept = train._store
+    kept.shards = {number: np.zeros_like(shard) for number, shard in kept.shards.items()}
+    with pytest.raises(VddError, match="a frame of shard 0 is damaged"):
+        train.clip(0)
+
+
 def test_a_broken_video_is_left_out_of_a_store_of_jpegs(tmp_path, monkeypatch):
     monkeypatch.setenv("VDD_STORE", "jpeg")
     monkeypatch.setattr(store, "BROKEN_SHARE", 0.1)

@@ -82,6 +82,20 @@ def test_the_self_test_passes_here_and_fails_where_it_should(monkeypatch):
     assert self_test.videos().state == "bad"
 
 
+def test_a_check_that_fails_altogether_is_a_finding(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VDD_CACHE", str(tmp_path / "file" / "cache"))  # a folder that cannot be
+    (found,) = doctor.guarded("disk", doctor.disk)
+    assert (found.state, found.what) == ("bad", "disk") and "NotADirectoryError" in found.said
+
+    def broken(path):
+        raise OSError("no decoder")
+
+    monkeypatch.setattr(self_test.video, "stream", broken)
+    first = next(self_test.self_test(torch.device("cpu"), 0.0))
+    assert first == ("bad", "decoding", "OSError: no decoder")
+
+
 def test_the_command_ends_with_what_to_mend(monkeypatch):
     from typer.testing import CliRunner
 

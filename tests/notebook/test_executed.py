@@ -3,6 +3,7 @@
 from nbformat import v4
 
 from vddlib.notebook.executed import settle
+from vddlib.notebook.kernel import _Lines
 
 
 def printed(*parts):
@@ -29,3 +30,15 @@ def test_errors_and_results_stay_apart():
     assert printed(("stdout", "one\n"), ("stderr", "careful\n"), ("stdout", "two\n")) == [
         ("stdout", "one\n"), ("stderr", "careful\n"), ("stdout", "two\n"),
     ]  # fmt: skip
+
+
+def test_a_log_has_every_student_and_few_of_a_bar_s_lines():
+    logged = []
+    lines = _Lines(logged.append)
+    for n in range(50):
+        lines.write(f"teacher: {n}/50, about 9 s left\r")
+    for seed in range(3):
+        lines.write(f"random IPC 1, protocol F, seed {seed}: top-1 4{seed}.00 %\r")
+    lines.write(" " * 40 + "\rmean 41.0 %\n")
+    students = [f"random IPC 1, protocol F, seed {seed}: top-1 4{seed}.00 %" for seed in range(3)]
+    assert logged == ["teacher: 0/50, about 9 s left", *students, "mean 41.0 %"]

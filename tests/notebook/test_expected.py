@@ -1,5 +1,6 @@
 """What a run says of its length before it starts."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,24 @@ def test_a_set_counts_once_and_every_student(job):
         "dm,,F,5,0,other,9000,9000,a CPU",
     )
     said = expected(job, "mine")  # 120 + 60 for the sets, 30 + 30 + 60 for the students
-    assert said.startswith("takes 5 min or more: its 2 sets and 3 students did") and "on a CPU" in said
+    assert said.startswith("takes up to 5 min, as its sets and students did") and "on a CPU" in said
+    rows(
+        job,
+        "optdistill,,F,5,0,mine,600,30,a CPU",
+        "optdistill,compare,F,5,0,mine,600,30,a CPU",  # the same set and student, recorded as a variant too
+        "full[generated],,F,5,0,mine,1200,15,a CPU",  # one pool, whoever learns from it
+        "full[generated],,F,5,1,mine,1200,15.5,a CPU",
+    )
+    assert "up to 31 min" in expected(job, "mine")
+
+
+def test_what_it_took_here_counts_first(job):
+    rows(job, "dm,,A,5,0,mine,1200,30,a CPU")
+    job.output.parent.mkdir(parents=True)
+    job.beside(".json").write_text(json.dumps({"params_sha256": "mine", "wall_seconds": 150.0}))
+    assert expected(job, "mine") == "took 2 min here when it was last run"
+    job.beside(".json").write_text(json.dumps({"params_sha256": "other", "wall_seconds": 150.0}))
+    assert "up to" in expected(job, "mine")
 
 
 def test_nothing_is_said_of_what_is_short_or_unknown(job):

@@ -98,7 +98,7 @@ def doctor(
 
     from vddlib.notebook import doctor
 
-    found = chain.from_iterable(check() for check in doctor.CHECKS)
+    found = chain.from_iterable(doctor.guarded(check.__name__, check) for check in doctor.CHECKS)
     if not quick:
         import torch
 

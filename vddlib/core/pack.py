@@ -49,6 +49,7 @@ def used_by(scale: str, root: Path | None = None) -> list[str]:
     Raises VddError where the scale has no finished run, or none that lists what it used (before it was recorded).
     """
     runs = sorted((root or provenance.project_root()).glob(f"runs/{scale}/*/*.json"))
+    runs = [run for run in runs if ".shard-" not in run.name]  # notes of jobs that did a share
     if not runs:
         raise VddError(f"runs/{scale} has no finished run; run the scale first")
     found = {name for run in runs for name in json.loads(run.read_text(encoding="utf-8")).get("artifacts", [])}

@@ -51,12 +51,14 @@ def with_progress(items: Iterable[Item], what: str, total: int | None = None, ev
 
         yield from tqdm(items, desc=what, total=total, leave=False)
         return
-    begun = said = time.monotonic()
+    begun = said = first = time.monotonic()
     show, of, done, early = _update if _in_notebook() else say, f"/{total}" if total else "", 0, True
     for done, item in enumerate(items):
         now = time.monotonic()
-        rest = (now - begun) / done * (total - done) if total and done else None
-        if now - said >= every or (early and now - begun >= FIRST and rest is not None and rest >= 60):
+        first = now if done == 1 else first  # until then processes start, and networks load
+        each = (now - first) / (done - 1) if done > 1 else now - begun
+        rest = each * (total - done) if total and done else None
+        if now - said >= every or (early and done > 2 and now - begun >= FIRST and rest is not None and rest >= 60):
             said, early = now, False
             show(f"{what}: {done}{of}" + (f", about {duration(rest)} left" if rest is not None else ""))
         yield item

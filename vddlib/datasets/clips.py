@@ -30,6 +30,7 @@ class Clips(torch.utils.data.Dataset):
 
     def __init__(self, dataset: Dataset, part: str, geometry: Geometry, store: Store | None, rows: list):
         self.dataset, self.part = dataset.name, part
+        self.source = dataset.fingerprint  # of the videos, however their frames are kept
         lossy = store is not None and store.kind != ExactStore.kind  # other pixels are another dataset
         self.fingerprint = files.digest([dataset.fingerprint, store.kind]) if lossy else dataset.fingerprint
         self.classes, self.geometry = dataset.classes, geometry

@@ -6,6 +6,7 @@ such a store have a fingerprint of their own, so that nothing learned from them 
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from vddlib.datasets.video import crash_reason
 QUALITY = 95
 SHARD = 2000  # videos per file: some gigabytes, so that no file system or copy minds
 TABLE = np.dtype([("shard", "<u2"), ("start", "<u8"), ("size", "<u4")])  # where the bytes of each frame are
+JOURNAL = "packed.jsonl"  # while it is built: a line for each video that is in a shard
 SAMPLED = 8  # videos that are encoded to tell the size beforehand
 
 
@@ -53,7 +55,12 @@ class JpegStore(Store):
     def _frame(self, shard: int, start: int, size: int) -> np.ndarray:
         import cv2
 
-        return cv2.imdecode(self.shards[int(shard)][int(start) : int(start) + int(size)], cv2.IMREAD_COLOR_RGB)
+        frame = cv2.imdecode(self.shards[int(shard)][int(start) : int(start) + int(size)], cv2.IMREAD_COLOR_RGB)
+        if frame is None:
+            raise VddError(
+                f"{self.folder}: a frame of shard {shard} is damaged; remove this folder, and it is made again"
+            )
+        return frame
 
 
 def encode(frame: np.ndarray) -> bytes:
@@ -68,7 +75,7 @@ def build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | Non
     """Fill `folder`, or go on where it was interrupted. Raises VddError as `open_store` does."""
     layout, index = planned(folder, dataset, geometry, workers)
     jobs = list(_jobs(dataset, index, geometry))
-    journal = folder / "packed.jsonl"
+    journal = folder / JOURNAL
     if not journal.is_file():
         check_room(folder, dataset, geometry, _guess(jobs, index["total"]), "about ")
     done = {number: (sizes, broken) for number, sizes, broken in read_journal(journal)}
@@ -92,7 +99,7 @@ def build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | Non
     try:
         refuse_many_broken(dataset, index)
     except VddError:
-        for path in (layout, journal, *folder.glob("[0-9]*.jpegs")):  # the videos may be replaced
+        for path in (journal, *folder.glob("[0-9]*.jpegs"), layout):  # the videos may be replaced
             path.unlink()
         raise
     files.write_json(folder / "index.json", index)
@@ -116,21 +123,31 @@ def _packed(job: tuple) -> list[bytes] | str:
 
 def _guess(jobs: list, total: int) -> int:
     """Bytes of all frames, from those of a few videos."""
-    sizes: list[int] = []
-    for place in evenly(min(SAMPLED, len(jobs)), len(jobs)):
-        made = _packed(jobs[place])
-        sizes += [len(frame) for frame in made] if not isinstance(made, str) else []
+    some = [jobs[place] for place in evenly(min(SAMPLED, len(jobs)), len(jobs))]
+    found = run_each(some, _packed, "sizes", 1, limit=DECODING_ONE, crashed=lambda job, why: why)
+    sizes = [len(frame) for _, made in found if not isinstance(made, str) for frame in made]
     return int(np.mean(sizes) * total) if sizes else 0
 
 
 def _cut(folder: Path, done: dict[int, tuple]) -> None:
-    """Take off each shard what a killed process wrote after its last line in the journal."""
+    """Take off each shard what a killed process wrote after its last line in the journal; after a crash of the machine a shard
+    may instead lack what the journal names: it is forgotten as a whole."""
     ends: dict[int, int] = {}
     for number, (sizes, _) in done.items():
         ends[number // SHARD] = ends.get(number // SHARD, 0) + sum(sizes)
+    for shard, end in ends.items():
+        path = folder / f"{shard:05d}.jpegs"
+        if path.is_file() and path.stat().st_size >= end:
+            os.truncate(path, end)
+            continue
+        path.unlink(missing_ok=True)
+        for number in [number for number in done if number // SHARD == shard]:
+            del done[number]
     for path in folder.glob("[0-9]*.jpegs"):
-        with path.open("ab") as file:
-            file.truncate(ends.get(int(path.stem), 0))
+        if int(path.stem) not in ends:
+            path.unlink()
+    lines = [json.dumps([number, *rest]) + "\n" for number, rest in done.items()]
+    files.write_atomic(folder / JOURNAL, "".join(lines))
 
 
 def _write_table(folder: Path, done: dict[int, tuple], index: dict, dataset: Dataset) -> None:

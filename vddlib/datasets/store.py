@@ -135,6 +135,7 @@ def probe_all(dataset: Dataset, workers: int | None = None, journal: Path | None
             known[path] = found
             if file:
                 file.write(json.dumps([str(path), *found]) + "\n")
+                file.flush()
     return known
 
 
@@ -163,10 +164,11 @@ def check_room(folder: Path, dataset: Dataset, geometry: Geometry, needed: int, 
     free = shutil.disk_usage(folder).free
     size = f"{geometry.size}x{geometry.size}"
     say(f"{dataset.name}: the store of {size} frames takes {about}{needed / 1e9:.2f} GB in {folder}")
+    smaller = ", keep frames as JPEGs (VDD_STORE=jpeg)" if kind_of_store() == ExactStore.kind else ""
     if needed > free:
         raise VddError(
             f"{folder}: the frame store needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make room, point "
-            "VDD_CACHE at a larger disk, keep frames as JPEGs (VDD_STORE=jpeg), or open the clips with store=False"
+            f"VDD_CACHE at a larger disk{smaller}, or open the clips with store=False"
         )
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -44,7 +44,7 @@ def machine() -> Iterator[Found]:
     said = f"{memory.total / 2**30:.0f} GiB, {memory.available / 2**30:.0f} GiB of them free"
     if memory.available < MEMORY:
         yield Found(
-            "note", "memory", f"{said}: a run of quick takes up to 1.5 GiB and one of miniucf10 4; use --cores 1"
+            "note", "memory", f"{said}: a run of quick takes up to 2.2 GiB and one of miniucf10 4.6; use --cores 1"
         )
     else:
         yield Found("ok", "memory", said)
@@ -60,7 +60,7 @@ def gpu() -> Iterator[Found]:
 
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         about = torch.cuda.get_device_properties(index)
-        half = "" if torch.cuda.is_bf16_supported() else "; no bfloat16, which `bf16` recipes and Latte ask for"
+        half = "" if about.major >= 8 else "; no bfloat16, which `bf16` recipes and Latte ask for"
         said = (
             f"{about.name}, {about.total_memory / 2**30:.0f} GiB, compute capability {about.major}.{about.minor}{half}"
         )
@@ -191,6 +191,14 @@ def data() -> Iterator[Found]:
     else:
         names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() not in (".md", ".txt"))
         yield Found("ok", "weights", ", ".join(names) or f"{folder} is empty")
+
+
+def guarded(what: str, check: Callable[[], Iterable[Found]]) -> Iterator[Found]:
+    """What a check of `what` finds; where it fails altogether, that."""
+    try:
+        yield from check()
+    except Exception as error:  # whatever is wrong with a machine is what the doctor is asked about
+        yield Found("bad", what, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
 
 
 CHECKS: tuple[Callable[[], Iterator[Found]], ...] = (machine, gpu, packages, disk, data)

@@ -1,6 +1,7 @@
 """What a run will take, said before it starts: from what the same parameters took before, or from a forecast."""
 
 import csv
+import json
 from pathlib import Path
 
 from vddlib.notebook.job import Job
@@ -8,18 +9,20 @@ from vddlib.notebook.job import Job
 
 def expected(job: Job, params_sha256: str) -> str:
     """One sentence; '' where nothing is known of these parameters, or where it is less than a minute."""
+    before = job.beside(".json")
+    if before.is_file():
+        last = json.loads(before.read_text(encoding="utf-8"))
+        if last.get("params_sha256") == params_sha256:
+            minutes = last["wall_seconds"] / 60
+            return f"took {minutes:.0f} min here when it was last run" if minutes >= 1 else ""
     made = _rows(job.root / "figures" / job.scale / "records.csv", "params_sha256", params_sha256)
-    distilled: dict[tuple, float] = {}  # a set counts once, whoever learns from it
-    for row in made:
-        one = (row["method"], row["variant"], row["ipc"], row["seed"])
-        distilled[one] = max(distilled.get(one, 0.0), float(row["distill_seconds"] or 0))
-    minutes = (sum(distilled.values()) + sum(float(row["train_seconds"] or 0) for row in made)) / 60
+    # Under another variant, protocol or seed a row may tell of the same set, student or pool again: with its very seconds.
+    sets = {(row["method"], row["ipc"], row["distill_seconds"]) for row in made}
+    students = {(row["method"], row["protocol"], row["ipc"], row["seed"], row["train_seconds"]) for row in made}
+    minutes = sum(float(seconds or 0) for *_, seconds in [*sets, *students]) / 60
     if minutes >= 1:
-        where = f"as figures/{job.scale}/records.csv has it, on {made[0]['device'] or 'an unnamed device'}"
-        return (
-            f"takes {minutes:.0f} min or more: its {len(distilled)} sets and {len(made)} students did, {where}; "
-            "what the cache has already is not computed again"
-        )
+        where = f"in figures/{job.scale}/records.csv, on {made[0]['device'] or 'an unnamed device'}"
+        return f"takes up to {minutes:.0f} min, as its sets and students did {where}; what the cache has is not computed again"
     counted = _rows(job.root / "figures" / job.scale / "forecast.csv", "job", f"{job.notebook.stem}/{job.output.stem}")
     if counted:
         hours, memory = float(counted[0]["GPU hours"]), float(counted[0]["GPU memory (GiB)"])

@@ -28,6 +28,7 @@ from vddlib.core.process import ProcessMemory
 from vddlib.core.scratch import clear_abandoned, private_folder
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+BAR = re.compile(r"\d+/\d|%\|")  # how far something is: of such lines a log needs few
 _SILENT = logging.getLogger("vddlib.notebook.kernel.client")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False  # what nbclient would log, CellFailed says
@@ -68,7 +69,7 @@ class _Lines:
         *whole, self.rest = re.split(r"(?<=[\r\n])", self.rest + text)
         for line in whole:
             shown = _ANSI.sub("", line.rstrip("\r\n")).rstrip()
-            updated = line.endswith("\r")
+            updated = line.endswith("\r") and BAR.search(shown)
             if (not updated and (shown or line == "\n")) or (shown and time.monotonic() - self.said >= self.every):
                 self.said = time.monotonic()
                 self.line(shown)

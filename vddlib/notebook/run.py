@@ -69,10 +69,10 @@ def run(notebook: Path, params: Path, output: Path | None = None, *, threads: in
     """
     job = plan(notebook, params, output)
     values, notes = fitted(job)
+    ahead = expected(job, provenance.params_sha256(values))  # before the last run's own account goes
     with started(job, quiet) as log:
         shown = " ".join(f"{name}={value!r}" for name, value in values.items())
         log(f"{job.name(job.notebook)} with {shown or 'its own parameters'}", always=True)
-        ahead = expected(job, provenance.params_sha256(values))
         for note in (*notes, *filter(None, [ahead])):
             log(note, always=True)
         _execute(job, values, threads, log)
@@ -206,6 +206,7 @@ def _timeless(path: Path) -> dict:
 def _kernel_env(job: Job, params_sha256: str, threads: int) -> dict[str, str]:
     env = dict(os.environ)
     env.pop("MPLBACKEND", None)  # so that figures appear in the executed notebook
+    env.pop(SHARE, None)
     env |= dict.fromkeys(THREADS, str(threads))
     env |= {"VDD_RUN": str(job.scratch), "VDD_SCALE": job.scale, "VDD_PARAMS_SHA256": params_sha256}
     env |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else every kernel warns about frozen modules

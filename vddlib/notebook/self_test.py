@@ -16,7 +16,7 @@ from vddlib.core import seeding
 from vddlib.core.progress import duration
 from vddlib.datasets import video
 from vddlib.datasets.catalog import CATALOG
-from vddlib.notebook.doctor import Found
+from vddlib.notebook.doctor import Found, guarded
 from vddlib.notebook.flops import of_model
 
 SIZES = ((8, 32, 2), (8, 64, 3), (16, 112, 3))  # frames, side, blocks of MiniC3D: motions, between, the light track
@@ -28,12 +28,12 @@ CLOSE = 1e-3  # logits on a GPU against those on the CPU, of numbers of the orde
 
 def self_test(device: torch.device, seconds: float = SECONDS) -> Iterator[Found]:
     """Findings, each as soon as it is known; `seconds` bound each measurement of speed."""
-    yield videos()
-    yield kernel()
-    yield same_bits(device)
+    yield from guarded("decoding", lambda: [videos()])
+    yield from guarded("notebooks", lambda: [kernel()])
+    yield from guarded("one seed", lambda: [same_bits(device)])
     if device.type == "cuda":
-        yield like_the_cpu(device)
-    yield from speeds(device, seconds)
+        yield from guarded("GPU against CPU", lambda: [like_the_cpu(device)])
+    yield from guarded("speed", lambda: speeds(device, seconds))
 
 
 def videos() -> Found:
@@ -49,9 +49,8 @@ def videos() -> Found:
         exact = video.seek_is_exact(path)
     error = float(np.abs(back.astype(int) - frames).mean()) if back.shape == frames.shape else np.inf
     if error > 3 or not exact:
-        return Found(
-            "bad", "decoding", f"{back.shape[0]} of {len(frames)} frames came back, {error:.1f} grey levels off"
-        )
+        came = f"{back.shape[0]} of {len(frames)} frames came back, {error:.1f} grey levels off"
+        return Found("bad", "decoding", came if exact else f"{came}; seeking gives other frames than reading in order")
     return Found(
         "ok",
         "decoding",

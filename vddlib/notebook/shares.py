@@ -33,8 +33,8 @@ def sets(method: Distiller, train: Clips, ipc: int, seeds: Sequence[int]) -> dic
 
 
 def distil_share(method: Distiller, train: Clips, ipc: int, seeds: Sequence[int], share: tuple[int, int]) -> None:
-    """TSGF's batches and OptDistill's videos, for every seed; of other methods whole sets, and before them MTT's experts, of
-    which every share trains those that no other is at."""
+    """TSGF's batches and OptDistill's videos, for every seed; of other methods whole sets, and before them MTT's experts: first
+    those of the share, then, as sets need all, what other shares have left undone."""
     from vddlib.distillers.matching.mtt import MTT
     from vddlib.distillers.matching.tsgf import TSGF
     from vddlib.distillers.optdistill import OptDistill
@@ -48,7 +48,7 @@ def distil_share(method: Distiller, train: Clips, ipc: int, seeds: Sequence[int]
                 method.prepare(train, seed, share)
         case _:
             if isinstance(method, MTT):
-                method.trajectories(train)
+                method.trajectories(train, share=share)
             for seed in part_of(seeds, share, method.name):
                 method.distill(train, ipc, seed)
 

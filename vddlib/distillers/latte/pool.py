@@ -67,7 +67,7 @@ def source_of(train: Clips, latte: Latte) -> Clips:
         return train
     square = geometry(g.frames, size, stride, g.sampling)
     source, _ = load(train.dataset, square, store=False)  # each clip is decoded once, for its latents
-    if source.fingerprint != train.fingerprint or source.names != train.names:
+    if source.source != train.source or source.names != train.names:
         raise VddError(
             f"latte: clips of another size are made for whole datasets of the catalogue, not for {train.dataset}"
         )

@@ -59,8 +59,10 @@ class DistributionMatching(Objective):
 
     @property
     def looked_at_once(self) -> int:
-        """On a CPU few clips at a time take no longer and a fraction of the memory; embeddings have the same bits."""
-        few = 4 if self.device.type == "cpu" else self.options.clips_at_once
+        """On a CPU few clips at a time take MiniC3D and ConvNet no longer and a fraction of the memory; embeddings have the
+        same bits. Those of other networks may depend on what passes with them."""
+        same = self.device.type == "cpu" and self.network.name in ("minic3d", "minic3d_bn", "convnet")
+        few = 4 if same else self.options.clips_at_once
         return self.options.looked_at_once or few
 
     @torch.no_grad()

@@ -14,7 +14,9 @@ from vddlib.core import seeding
 from vddlib.core.errors import VddError
 from vddlib.core.measure import SavedBytes, stage
 from vddlib.datasets.clips import Clips
+from vddlib.distillers.base import part_of
 from vddlib.distillers.matching.experts import Experts, Trajectories, trajectories
+from vddlib.distillers.matching.experts import _train as train_expert
 from vddlib.distillers.matching.objective import Draw, Objective, Options
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.training.fit import pick_device
@@ -254,10 +256,15 @@ class MTT(Optimised, MTTOptions):
         objective.prepared = paths.seconds
         return objective
 
-    def trajectories(self, train: Clips, device: torch.device | None = None) -> Trajectories:
-        """The experts' trajectories, on the distiller's own device. Raises VddError for a network with running statistics."""
+    def trajectories(
+        self, train: Clips, device: torch.device | None = None, share: tuple[int, int] = (0, 1)
+    ) -> Trajectories:
+        """The experts' trajectories, on the distiller's own device; those of a `share` (which, of how many) are trained first,
+        so that several jobs of one cache begin with different ones. Raises VddError for a network with running statistics."""
         if list(self.network.build(train.classes, train.geometry, 0).buffers()):
             raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
         epochs = self.max_start_epoch - 1 + self.expert_epochs
         place, workers = device or pick_device(self.device), self.expert_workers
+        for seed in part_of(range(self.experts.count), share, self.name) if share[1] > 1 else ():
+            train_expert(train, self.network, self.experts, epochs, seed, device=place)
         return trajectories(train, self.network, self.experts, epochs, device=place, workers=workers)
