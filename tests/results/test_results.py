@@ -174,6 +174,16 @@ def test__gather__same_result_twice_counts_once(tmp_path, monkeypatch):
     assert len(results.gather("quick", tmp_path)) == 1
 
 
+def test__gather__says_where_one_name_means_several_datasets(tmp_path, monkeypatch, capsys):
+    write(tmp_path, "03_coresets", [row()], monkeypatch)
+    write(tmp_path, "04_dm", [row(method="dm"), row(method="dm", seed=1)], monkeypatch)
+    results.gather("quick", tmp_path)
+    assert "datasets here" not in capsys.readouterr().out
+    write(tmp_path, "05_static_dc", [row(method="static_dc", dataset_sha256="e" * 64)], monkeypatch)
+    results.gather("quick", tmp_path)
+    assert "motions is 2 datasets here (dddddddddd, eeeeeeeeee)" in capsys.readouterr().out
+
+
 def test__gather__skips_partial_runs_and_says_when_empty(tmp_path, monkeypatch):
     write(tmp_path, ".03_coresets.partial", [row()], monkeypatch)
     with pytest.raises(VddError, match="no records under"):

@@ -77,8 +77,19 @@ def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     _refuse_conflicts(table)
     table = _typed(pd.concat([table, *_from_elsewhere(root, scale, paths)], ignore_index=True))
     table = table.drop_duplicates(_key(table), keep="first").drop(columns="_path")
+    _name_mixtures(table)
     write_atomic(root / "figures" / scale / "records.csv", to_csv(table))
     return load(scale, root)
+
+
+def _name_mixtures(table: pd.DataFrame) -> None:
+    """Say which datasets are several under one name: tables would average over them."""
+    for name, kinds in table.groupby("dataset")["dataset_sha256"].unique().items():
+        if len(kinds) > 1:
+            hashes = ", ".join(sorted(str(kind)[:10] for kind in kinds))
+            say(
+                f"{name} is {len(kinds)} datasets here ({hashes}): other videos, or frames of VDD_STORE=jpeg; tables mix them"
+            )
 
 
 def _from_elsewhere(root: Path, scale: str, here: Iterable[Path]) -> list[pd.DataFrame]:
