@@ -32,8 +32,8 @@ METHODS = [n for n in NOTEBOOKS if "03_" <= n < "14_" and not n.endswith("_ablat
 AFTER = {"12_tsgf_ablations": ["11_tsgf"], "14_storage_and_information": METHODS}
 AFTER["18_cross_architecture"] = METHODS
 AFTER |= {name: ["15_latte_pool"] for name in ("16_select_videos", "17_selection_ablations")}
-# With `--config shards=8` at the end of the command: of these the costly step is done by so many jobs first (TSGF's batches, OptDistill's videos, MTT's
-# experts and then whole sets, a pool's classes), and the run joins what they left in the cache.
+# With `--config shards=8` at the end of the command the costly step of these is done by so many jobs first (TSGF's batches,
+# OptDistill's videos, MTT's experts and then whole sets, a pool's classes), and the run joins what they left in the cache.
 IN_SHARES = ["04_dm", "06_mtt", "07_frepo", "08_vdsd", "09_idtd", "11_tsgf", "13_optdistill", "15_latte_pool"]
 SHARES = int(config.get("shards", 1))
 ASKED = [scale for scale in SCALES if scale in sys.argv]
