@@ -49,8 +49,9 @@ def test_what_it_took_here_counts_first(job):
     job.output.parent.mkdir(parents=True)
     job.beside(".json").write_text(json.dumps({"params_sha256": "mine", "wall_seconds": 150.0}))
     assert expected(job, "mine") == "took 2 min here when it was last run"
-    job.beside(".json").write_text(json.dumps({"params_sha256": "other", "wall_seconds": 150.0}))
-    assert "up to" in expected(job, "mine")
+    for other in (json.dumps({"params_sha256": "other", "wall_seconds": 150.0}), "{}", "[]", "of no run"):
+        job.beside(".json").write_text(other)
+        assert "up to" in expected(job, "mine")
 
 
 def test_nothing_is_said_of_what_is_short_or_unknown(job):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from vddlib.notebook.job import Job
@@ -9,10 +10,9 @@ from vddlib.notebook.job import Job
 
 def expected(job: Job, params_sha256: str) -> str:
     """One sentence; '' where nothing is known of these parameters, or where it is less than a minute."""
-    before = job.beside(".json")
-    if before.is_file():
-        last = json.loads(before.read_text(encoding="utf-8"))
-        if last.get("params_sha256") == params_sha256:
+    with suppress(OSError, ValueError, KeyError, TypeError):  # no earlier run, or what another program left
+        last = json.loads(job.beside(".json").read_text(encoding="utf-8"))
+        if last["params_sha256"] == params_sha256:
             minutes = last["wall_seconds"] / 60
             return f"took {minutes:.0f} min here when it was last run" if minutes >= 1 else ""
     made = _rows(job.root / "figures" / job.scale / "records.csv", "params_sha256", params_sha256)
