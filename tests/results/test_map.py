@@ -20,15 +20,11 @@ quick/00_start_here/motions
 quick/08_vdsd/frepo_ipc1
 quick/08_vdsd/frepo_ipc5
 quick/08_vdsd/mtt_ipc1
-quick/08_vdsd/mtt_ipc5
-quick/12_tsgf_ablations/ipcs_ipc5
 quick/13_optdistill/motions_ipc1
 quick/13_optdistill/motions_k_ipc1
 quick/14_storage_and_information/motions_ipc5
 quick/16_select_videos/generated_ipc1
 quick/16_select_videos/generated_ipc5
-quick/16_select_videos/real_ipc1
-quick/16_select_videos/real_ipc5
 quick/17_selection_ablations/embedders_ipc5
 quick/17_selection_ablations/losses_ipc5
 quick/17_selection_ablations/printed_ipc5
