@@ -1,4 +1,4 @@
-"""What is committed stays light: no file over 1 MB, no folder of figures over 40 MB."""
+"""What is committed stays light: no file over 1 MB (records 5), no folder of figures over 40 MB."""
 
 from vddlib.results import weight
 
@@ -14,6 +14,14 @@ def test__a_heavy_file_is_named(tmp_path, capsys):
     (tmp_path / "deep" / "frames.png").write_bytes(bytes(1_000_001))
     assert weight.main([str(tmp_path)]) == 1
     assert "frames.png: 1.0 MB" in capsys.readouterr().out
+
+
+def test__records_may_grow(tmp_path):
+    (tmp_path / "records.csv").write_bytes(bytes(5_000_000))
+    (tmp_path / "cells.csv").write_bytes(bytes(1_000_001))
+    assert [line.partition(":")[0] for line in weight.problems(tmp_path)] == [str(tmp_path / "cells.csv")]
+    (tmp_path / "records.csv").write_bytes(bytes(5_000_001))
+    assert len(weight.problems(tmp_path)) == 2
 
 
 def test__a_heavy_folder_is_named(tmp_path):

@@ -5,16 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 FILE_LIMIT = 1_000_000  # bytes
+RECORDS_LIMIT = 5_000_000  # of records.csv, which has a row for every student of a scale
 FOLDER_LIMIT = 40_000_000  # bytes
 
 
 def problems(folder: Path, file_limit: int = FILE_LIMIT, folder_limit: int = FOLDER_LIMIT) -> list[str]:
-    """A line for every file under `folder` of more than `file_limit` bytes, and one for the whole if it is too heavy."""
+    """A line for every file under `folder` of more than `file_limit` bytes, and one for the whole if it is too heavy.
+
+    Records, one text per scale that grows with what was run, may have `RECORDS_LIMIT`.
+    """
     sizes = {path: path.stat().st_size for path in sorted(Path(folder).rglob("*")) if path.is_file()}
     found = [
         f"{path}: {size / 1e6:.1f} MB; a file may have {file_limit / 1e6:g} MB (a picture: show fewer or smaller frames)"
         for path, size in sizes.items()
-        if size > file_limit
+        if size > (RECORDS_LIMIT if path.name == "records.csv" else file_limit)
     ]
     total = sum(sizes.values())
     if total > folder_limit:
