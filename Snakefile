@@ -162,6 +162,7 @@ rule run:
         "runs/{scale}/{notebook}/{variant}.json",
     params:
         forecast=said,
+        shard="",
     threads: cores
     priority: length
     resources:
@@ -172,28 +173,20 @@ rule run:
     message:
         "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}{params.forecast}"
     shell:
-        "{sys.executable:q} {VDD} --threads {threads} {input.notebook:q} {input.params:q}"  # :q, as folders have any name
+        "{sys.executable:q} {VDD} --threads {threads} {params.shard} {input.notebook:q} {input.params:q}"  # :q: any folder's name
 
 
-rule share:
+use rule run as share with:
     input:
         notebook="notebooks/{notebook}.ipynb",
         params="params/{scale}/{notebook}/{variant}.yaml",
         earlier=ancient(earlier),
     output:
         "runs/{scale}/{notebook}/{variant}.shard-{part}-of-{parts}.json",
-    threads: cores
-    priority: length
-    resources:
-        gpu=lambda wildcards: int(wildcards.scale == "paper"),
-        gpu_mb=gpu_memory,
-        mem_mb=memory,
-        runtime=minutes,
+    params:
+        shard="--shard {part}/{parts}",
     message:
         "{wildcards.scale}/{wildcards.notebook}/{wildcards.variant}, share {wildcards.part} of {wildcards.parts}"
-    shell:
-        "{sys.executable:q} {VDD} --threads {threads} --shard {wildcards.part}/{wildcards.parts}"
-        " {input.notebook:q} {input.params:q}"
 
 
 use rule run as tables with:

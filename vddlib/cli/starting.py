@@ -43,11 +43,8 @@ def datasets():
         f"VDD_DATA = {os.environ.get('VDD_DATA') or '(not set; point it at the folder that holds your datasets)'}\n"
     )
     for name, entry in catalog.CATALOG.items():
-        try:
-            found = name == "motions" or catalog.locate(entry)
-            here = "embedded" if name == "motions" else f"here: {found}"
-        except VddError:
-            here = "not here"
+        place = catalog.found(entry) if name != "motions" else None
+        here = "embedded" if name == "motions" else f"here: {place}" if place else "not here"
         typer.echo(f"{name:12} {here}")
         train, test = entry.counts
         typer.echo(f"{'':12} {entry.about}; {entry.num_classes} classes, {train} train / {test} test videos")

@@ -70,13 +70,9 @@ def with_progress(items: Iterable[Item], what: str, total: int | None = None, ev
 
 def duration(seconds: float) -> str:
     """Seconds in the unit that a person would use."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 100
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _in_notebook() -> bool:

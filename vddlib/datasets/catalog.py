@@ -266,6 +266,14 @@ def locate(entry: Spec) -> Path:
     raise VddError(f"{entry.name}: not found under VDD_DATA={root}{why}; {entry.get}")
 
 
+def found(entry: Spec) -> Path | None:
+    """The same; None where it is not there."""
+    try:
+        return locate(entry)
+    except VddError:
+        return None
+
+
 def _dataset(entry: Spec, root: Path, absent_allowed: bool = False) -> Dataset:
     listing = entry.read(root)
     if listing.absent and not (entry.absent_allowed or absent_allowed):

@@ -7,7 +7,6 @@ such a store have a fingerprint of their own, so that nothing learned from them 
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from vddlib.datasets.catalog import Dataset
 from vddlib.datasets.geometry import Geometry, evenly
 from vddlib.datasets.store import (
     DECODING_ONE,
-    Row,
     Store,
     check_room,
     listed_once,
@@ -27,6 +25,7 @@ from vddlib.datasets.store import (
     read_journal,
     refuse_many_broken,
     squares,
+    whole,
 )
 from vddlib.datasets.video import crash_reason
 
@@ -74,7 +73,7 @@ def encode(frame: np.ndarray) -> bytes:
 def build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | None) -> None:
     """Fill `folder`, or go on where it was interrupted. Raises VddError as `open_store` does."""
     layout, index = planned(folder, dataset, geometry, workers)
-    jobs = list(_jobs(dataset, index, geometry))
+    jobs = [(*video, geometry) for video in whole(dataset, index)]
     journal = folder / JOURNAL
     if not journal.is_file():
         check_room(folder, dataset, geometry, _guess(jobs, index["total"]), "about ")
@@ -103,13 +102,6 @@ def build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | Non
             path.unlink()
         raise
     files.write_json(folder / "index.json", index)
-
-
-def _jobs(dataset: Dataset, index: dict, geometry: Geometry) -> Iterator[tuple[int, Path, Row, Geometry]]:
-    for number, (path, [(part, i), *_same]) in enumerate(listed_once(dataset).items()):
-        row = Row(**index[part][i])
-        if not row.broken:
-            yield number, path, row, geometry
 
 
 def _packed(job: tuple) -> list[bytes] | str:

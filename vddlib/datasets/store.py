@@ -187,11 +187,7 @@ def _build(folder: Path, dataset: Dataset, geometry: Geometry, workers: int | No
     if not flags.is_file():
         flags.write_bytes(bytes(len(listed)))
     done = np.memmap(flags, np.uint8, "r+")
-    jobs = []
-    for number, (path, [(part, i), *_same]) in enumerate(listed.items()):
-        row = Row(**index[part][i])
-        if not done[number] and not row.broken:
-            jobs.append((number, path, row, geometry, pixels, shape))
+    jobs = [(*one, geometry, pixels, shape) for one in whole(dataset, index) if not done[one[0]]]
     what = f"{dataset.name}: decoding videos"
     for (number, path, *_rest), reason in run_each(
         jobs, _fill, what, workers, limit=DECODING_ONE, crashed=lambda job, why: crash_reason(job[1], why)
@@ -218,6 +214,14 @@ def listed_once(dataset: Dataset) -> dict[Path, list[tuple[str, int]]]:
         for i, entry in enumerate(getattr(dataset, part)):
             found.setdefault(entry.path, []).append((part, i))
     return found
+
+
+def whole(dataset: Dataset, index: dict) -> Iterator[tuple[int, Path, Row]]:
+    """(place among those listed once, path, row) of every video of a layout that is not broken."""
+    for number, (path, [(part, i), *_same]) in enumerate(listed_once(dataset).items()):
+        row = Row(**index[part][i])
+        if not row.broken:
+            yield number, path, row
 
 
 def refuse_many_broken(dataset: Dataset, index: dict) -> None:

@@ -9,19 +9,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from vddlib.core import cache, provenance
-from vddlib.core.errors import VddError
 from vddlib.core.weights import weights_folder
 
-NETWORK = (
-    "nfs",
-    "cifs",
-    "smb",
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "fuse.sshfs",
-    "ceph",
-)  # file systems that other machines share
+# File systems that several machines share.
+NETWORK = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "fuse.sshfs", "ceph")
 ROOM = 20e9  # bytes: all stores and finished work of quick and miniucf10 take some fifteen gigabytes
 MEMORY = 6 * 2**30  # bytes: two of quick's runs at once, and the desktop beside them
 
@@ -173,13 +164,7 @@ def data() -> Iterator[Found]:
     """Which datasets and which networks of others are here."""
     from vddlib.datasets import catalog
 
-    here = ["motions"]
-    for name, entry in catalog.CATALOG.items():
-        try:
-            if name != "motions" and catalog.locate(entry):
-                here.append(name)
-        except VddError:
-            continue
+    here = [name for name, entry in catalog.CATALOG.items() if name == "motions" or catalog.found(entry)]
     root = os.environ.get("VDD_DATA")
     said = f"{', '.join(here)} (`vdd datasets` says how to get others)"
     yield Found("ok" if root else "note", "datasets", said if root else f"{said}; VDD_DATA is not set")

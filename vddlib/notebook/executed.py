@@ -1,7 +1,11 @@
 """Executed notebooks as readers get them: printed lines settled, and after a failure the true status of each cell."""
 
-import re
 from pathlib import Path
+
+
+def last_state(line: str) -> str:
+    """What a terminal shows in the end of a line that carriage returns updated."""
+    return line.rstrip("\r").rpartition("\r")[2].rstrip()
 
 
 def settle(notebook) -> None:
@@ -16,8 +20,7 @@ def settle(notebook) -> None:
                 merged.append(output)
         for output in merged:
             if output.output_type == "stream" and "\r" in output.text:
-                lines = (re.split(r"\r+(?=.)", line.rstrip("\r"))[-1].rstrip() for line in output.text.split("\n"))
-                output.text = "\n".join(lines)
+                output.text = "\n".join(map(last_state, output.text.split("\n")))
         if "outputs" in cell:  # a line that was wiped leaves nothing
             cell.outputs = [one for one in merged if one.output_type != "stream" or one.text.strip()]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from vddlib.core.errors import VddError
 from vddlib.datasets.catalog import CATALOG
+from vddlib.distillers.matching.mtt import MTTOptions
 from vddlib.evaluation.protocols import PROTOCOLS
 from vddlib.notebook.flops import Forward, of_model
 
@@ -13,7 +14,6 @@ from vddlib.notebook.flops import Forward, of_model
 # a network's weights learned from it; differentiated through its gradient (three, and their backward pass of six); the same
 # in an unrolled step, which is walked before it is walked back.
 LOOK, FROZEN, LEARN, SECOND_ORDER, UNROLLED = 1, 2, 3, 9, 12
-GRAPHS = 4e9  # bytes of graphs of student steps that MTT keeps (`graph_gb`); those of its steps need no second walk
 AT_ONCE = 512  # distilled clips whose graph is in memory together, in DM and IDTD (`clips_at_once`)
 # Videos, classes, and features of a video in the mean, at the rate that MS-TCN sees.
 LONG_VIDEOS = {"50salads": (50, 19, 5800), "gtea": (28, 11, 1100), "breakfast": (1712, 48, 2100)}
@@ -112,11 +112,13 @@ class Plan:
         batch = experts.get("batch_size", 256)
         yield self.trained("experts", network, experts.get("count", 30), epochs, self.train, batch)
         walked = min(options.get("batch_syn", 256), self.clips)
-        steps = self.seeds * options["iterations"] * options.get("syn_steps", 10)
+        unrolled = options.get("syn_steps", 10)
+        steps = self.seeds * options["iterations"] * unrolled
         # The graph of a gradient holds about three times what a forward pass keeps.
         graph = 3 * walked * network.kept
-        kept = min(options.get("syn_steps", 10), GRAPHS // graph)
-        passes = UNROLLED - LEARN * kept / options.get("syn_steps", 10)
+        room = 1e9 * options.get("graph_gb", MTTOptions.model_fields["graph_gb"].default)
+        kept = min(unrolled, room // graph)  # steps whose graph is kept need no second walk
+        passes = UNROLLED - LEARN * kept / unrolled
         yield Work("unrolled students", network, steps * walked, passes, round(3 * walked * max(1, kept)))
 
     def frepo(self, options: Mapping[str, Any], network: Forward) -> Iterator[Work]:

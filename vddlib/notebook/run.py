@@ -19,12 +19,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 
 from vddlib.core import cache, files, provenance
 from vddlib.core.errors import VddError
@@ -93,7 +92,7 @@ def run_share(notebook: Path, params: Path, share: str, *, threads: int = 1, qui
         for note in notes:
             log(note, always=True)
         clock = time.monotonic()
-        executed, _ = _cells(job, values, threads, log, {SHARE: share})
+        executed, _ = _cells(job, values, threads, log, share)
         if executed is not None:
             raise VddError(
                 f"{job.name(job.notebook)} has no step that is done in shares; it ran as a whole, for nothing"
@@ -104,19 +103,20 @@ def run_share(notebook: Path, params: Path, share: str, *, threads: int = 1, qui
     return job.beside(".json")
 
 
-def _cells(job: Job, values: dict, threads: int, log: Log, extra: Mapping[str, str] = MappingProxyType({})) -> tuple:
+def _cells(job: Job, values: dict, threads: int, log: Log, share: str = "") -> tuple:
     """Run all cells: (executed notebook, peak of memory in MiB). Raises RunFailed.
 
-    With `extra` variables for a share the notebook is None where it ended with its share."""
+    The notebook is None where it ended with the `share` that it was to do.
+    """
     with _without("rfc3987_syntax"):
         from vddlib.notebook.kernel import CellFailed, Execution
 
-    env = _kernel_env(job, provenance.params_sha256(values), threads) | dict(extra)
+    env = _kernel_env(job, provenance.params_sha256(values), threads) | ({SHARE: share} if share else {})
     execution = Execution(env, job.root, log)
     try:
         return execution.run(job.notebook, job.scratch / PARTIAL, values), execution.peak_memory_mb
     except CellFailed as failure:
-        if failure.name == SHARE_DONE and extra:
+        if share and failure.name == SHARE_DONE:
             return None, execution.peak_memory_mb
         log(f"{failure.traceback or failure}")
         raise _failed(job, job.scratch / PARTIAL, failure) from None

@@ -9,6 +9,7 @@ import pandas as pd
 
 from vddlib.core import cache
 from vddlib.core.provenance import project_root
+from vddlib.notebook.executed import last_state
 from vddlib.results.cells import NOT_RUN, cells, counts, in_print
 from vddlib.results.map import items, notes
 from vddlib.results.published import papers
@@ -62,7 +63,7 @@ def _readable(output: nbformat.NotebookNode) -> int:
     text = output.text
     for place, name in ((str(cache.folder()), "$VDD_CACHE"), (str(project_root()), "."), (str(Path.home()), "~")):
         text = text.replace(place, name)  # whoever reads has no use for folders of whoever built
-    lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
+    lines = [last_state(line) for line in text.split("\n")]
     kept = [line for number, line in enumerate(lines) if number == 0 or line != lines[number - 1]]
     output.text = "\n".join(kept)
     return len(kept)

@@ -69,12 +69,20 @@ class Trajectories:
 
 
 def trajectories(
-    train: Clips, network: Network, experts: Experts, epochs: int, *, device: torch.device, workers: int = 0
+    train: Clips,
+    network: Network,
+    experts: Experts,
+    epochs: int,
+    *,
+    device: torch.device,
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Trajectories:
     """`experts.count` trajectories over `epochs` epochs, out of the cache where they are there.
 
     Each expert is an artifact of its own: runs that need the same ones share the training. `workers` processes
     train at once; 0 is as many as fit (on a GPU by its free memory, at most 4; on a CPU one, which already uses all threads).
+    Of several jobs each begins with those of its `share` (which, of how many).
     """
     model = network.build(train.classes, train.geometry, 0)
     size = count_parameters(model) * (2 if experts.precision == "float16" else 4) * (epochs + 1) * experts.count
@@ -88,6 +96,7 @@ def trajectories(
         work = partial(_train, train, network, experts, epochs, device=device)
         turn = os.getpid() % len(missing)  # runs side by side begin at different experts, and wait for none
         missing = missing[turn:] + missing[:turn]
+        missing.sort(key=lambda seed: seed % share[1] != share[0])  # stable: the others stay in that order
         workers = min(workers or _workers_that_fit(model, train, experts, device), len(missing))
         if workers > 1:
             with worker_pool(workers, torch.set_num_threads, torch.get_num_threads()) as pool:

@@ -14,9 +14,7 @@ from vddlib.core import seeding
 from vddlib.core.errors import VddError
 from vddlib.core.measure import SavedBytes, stage
 from vddlib.datasets.clips import Clips
-from vddlib.distillers.base import part_of
 from vddlib.distillers.matching.experts import Experts, Trajectories, trajectories
-from vddlib.distillers.matching.experts import _train as train_expert
 from vddlib.distillers.matching.objective import Draw, Objective, Options
 from vddlib.distillers.matching.optimised import Optimised
 from vddlib.training.fit import pick_device
@@ -265,6 +263,5 @@ class MTT(Optimised, MTTOptions):
             raise VddError(f"mtt: {self.network} keeps running statistics besides weights; take one without BatchNorm")
         epochs = self.max_start_epoch - 1 + self.expert_epochs
         place, workers = device or pick_device(self.device), self.expert_workers
-        for seed in part_of(range(self.experts.count), share, self.name) if share[1] > 1 else ():
-            train_expert(train, self.network, self.experts, epochs, seed, device=place)
-        return trajectories(train, self.network, self.experts, epochs, device=place, workers=workers)
+        options = {"device": place, "workers": workers, "share": share}
+        return trajectories(train, self.network, self.experts, epochs, **options)
