@@ -97,12 +97,13 @@ def test__save__frames_are_exact_where_that_is_smaller_and_never_heavy(tmp_path,
     squares = plots.filmstrip(CLIPS)  # 16 pixels to a side: large squares of one colour
     assert plots.save(squares, tmp_path / "squares", {})[0].suffix == ".png"
     noise = np.random.default_rng(0).integers(0, 256, (1, 6, 300, 300, 3), dtype=np.uint8)
-    (webp, _) = plots.save(plots.filmstrip(noise), tmp_path / "noise", {})
+    widths = []
+    for limit, size in (("LIGHT", 10**7), ("LIGHT", 1000), ("HEAVIEST", 1000)):
+        monkeypatch.setattr(f"vddlib.plots.style.{limit}", size)
+        (webp, _) = plots.save(plots.filmstrip(noise), tmp_path / "noise", {})
+        widths.append(Image.open(webp).width)
     assert webp.suffix == ".webp"
-    width = Image.open(webp).width
-    monkeypatch.setattr("vddlib.plots.style.HEAVIEST", webp.stat().st_size - 1)
-    (lighter, _) = plots.save(plots.filmstrip(noise), tmp_path / "noise", {})
-    assert Image.open(lighter).width == pytest.approx(width * 110 / 150, abs=2)
+    assert widths == pytest.approx([widths[0] * dpi / 150 for dpi in (150, 110, 80)], abs=2)
 
 
 def test__save__colour_maps_are_plots_and_not_frames(tmp_path):

@@ -13,7 +13,8 @@ from vddlib.results.write import write_origin
 
 LINES = ["#0072B2", "#D55E00", "#117733", "#AA4499", "#E69F00", "#56B4E9", "#882255", "#999933"]
 SPLITS = {"train": "#0072B2", "test": "#E69F00"}
-HEAVIEST = 900_000  # bytes of a raster; `results.weight` refuses files over 1 MB
+LIGHT = 100_000  # bytes of a raster above which it has fewer dots: dozens of runs have such sheets, and every clone takes them
+HEAVIEST = 900_000  # bytes of any raster; `results.weight` refuses files over 1 MB
 INK, GREY = "#333333", "#888888"
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -102,14 +103,14 @@ def _bytes(fig: Figure, suffix: str, dpi: int = 150) -> bytes:
 
 
 def _raster(fig: Figure) -> dict[str, bytes]:
-    """The figure as PNG or WebP, whichever is smaller, by its suffix; at fewer dots per inch if it were too heavy.
+    """The figure as PNG or WebP, whichever is smaller, by its suffix; at fewer dots per inch where it were heavy.
 
     Small frames drawn large are squares of one colour: PNG keeps them exactly, in a fraction of WebP's bytes. Frames of
     real video are the other way round.
     """
-    for dpi in (150, 110, 80):
+    for dpi, most in ((150, LIGHT), (110, HEAVIEST), (80, HEAVIEST)):
         suffix, data = min(((one, _bytes(fig, one, dpi)) for one in ("png", "webp")), key=lambda found: len(found[1]))
-        if len(data) <= HEAVIEST:
+        if len(data) <= most:
             break
     return {suffix: data}
 
