@@ -11,22 +11,25 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "srun")
+# After `cred_expire` seconds (120 by default) the job of a node that died begins again.
 CONF = """
 ClusterName=vdd
 SlurmctldHost={host}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/%n.pid
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -41,11 +44,14 @@ SchedulerParameters=sched_interval=2,batch_sched_delay=1
 MinJobAge=600
 MaxArraySize=100
 ReturnToService=2
-SlurmdTimeout=60
+SlurmdTimeout={patience}
 KillWait=5
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
+{nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} State=UNKNOWN"
+)
 
 
 class Missing(Exception):
@@ -64,11 +70,13 @@ def free_ports(count: int) -> list[int]:
 
 
 class Slurm:
-    """One cluster of one node in `folder`; `environment` makes Slurm's commands speak to it."""
+    """One cluster in `folder`, of one node or several that are all this machine; `environment` makes Slurm's commands speak to
+    it. A node that does not answer for `patience` seconds is down."""
 
-    def __init__(self, folder: Path, cpus: int = 2, memory: int = 4000):
-        self.folder, self.cpus, self.memory = folder, cpus, memory
+    def __init__(self, folder: Path, cpus: int = 2, memory: int = 4000, nodes: int = 1, patience: int = 60):
+        self.folder, self.cpus, self.memory, self.patience = folder, cpus, memory, patience
         self.host, self.processes = socket.gethostname().split(".")[0], []
+        self.nodes = [self.host] if nodes == 1 else [f"{self.host}-{number}" for number in range(nodes)]
         # Commands find this cluster by wrappers in PATH: inside of jobs, executors remove all variables of Slurm.
         self.environment = os.environ | {
             "SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -85,8 +93,10 @@ class Slurm:
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
         user = pwd.getpwuid(os.getuid()).pw_name
+        ports, size = free_ports(1 + len(self.nodes)), {"host": self.host, "cpus": self.cpus, "memory": self.memory}
+        nodes = "\n".join(NODE.format(name=n, port=p, **size) for n, p in zip(self.nodes, ports[1:], strict=True))
         text = CONF.format(
-            host=self.host, user=user, folder=self.folder, ports=free_ports(2), cpus=self.cpus, memory=self.memory
+            host=self.host, user=user, folder=self.folder, ports=ports, nodes=nodes, patience=self.patience
         )
         (self.folder / "slurm.conf").write_text(text)
         self._wrap("srun", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
@@ -95,9 +105,23 @@ class Slurm:
         self._begin("munged", "--foreground", "--force", "--num-threads=2", *places)
         self._wait(lambda: (self.folder / "munge.socket").exists(), "munged")
         self._begin("slurmctld", "-D", "-c")
-        self._begin("slurmd", "-D", "-N", self.host)
-        self._wait(lambda: "idle" in self.run("sinfo", "-h", "-o", "%T"), "the node")
+        for node in self.nodes:
+            (self.folder / "spool" / node).mkdir()
+            self._begin("slurmd", "-D", "-N", node)
+        self._wait(lambda: self.run("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * len(self.nodes), "a node")
         return self
+
+    def kill(self, node: str) -> None:
+        """End a node's daemon and every process of the jobs there at once, as a power cut does."""
+        daemon = self.processes[2 + self.nodes.index(node)]
+        for job in self.run("squeue", "-h", "-w", node, "-o", "%A").split():
+            for one in psutil.process_iter():
+                with suppress(psutil.Error):
+                    if one.environ().get("SLURM_JOB_ID") == job or f"[{job}." in " ".join(one.cmdline()):
+                        one.kill()
+        os.killpg(daemon.pid, signal.SIGKILL)
+        daemon.wait()
+        self.processes.remove(daemon)
 
     def _wrap(self, *programs: str) -> None:
         (self.folder / "bin").mkdir()

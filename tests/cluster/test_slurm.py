@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm of one node: submitted, killed for memory and repeated, drained and resumed."""
+"""The workflow on a real Slurm: submitted, killed for memory and repeated, drained and resumed, and a node of two that dies."""
 
 import csv
 import os
@@ -112,6 +112,30 @@ def test_a_drained_node_an_interruption_and_a_second_command_give_the_records_of
         write_params(alone, f"quick/11_tiny/{name}", f"ipc: {ipc}\n")
     assert begin(alone, os.environ, "--cores", "1").wait(300) == 0
     assert on_slurm == records(alone) and len(on_slurm) == 6
+
+
+def test_a_node_that_dies_leaves_its_job_to_the_other(project, tmp_path):
+    try:
+        cluster = Slurm(tmp_path / "slurm", cpus=1, nodes=2, patience=10).start()
+    except Missing as why:
+        pytest.skip(f"no Slurm is started: {str(why)[:300]}")
+    try:
+        write_notebook(project, "11_tiny", "ipc: int = 1\nwait: float = 0.0", RECORD)
+        for name, ipc in (("one", 1), ("two", 5)):
+            write_params(project, f"quick/11_tiny/{name}", f"ipc: {ipc}\nwait: 30.0\n")
+        begun = begin(project, cluster.environment, *OPTIONS, "--jobs", "2")
+        until = time.monotonic() + 150
+        while len(set(busy := cluster.run("squeue", "-h", "-t", "running", "-o", "%N").split())) < 2:
+            assert begun.poll() is None and time.monotonic() < until, (project / "snakemake.log").read_text()
+            time.sleep(0.5)
+        time.sleep(8)  # both are in the middle
+        cluster.kill(busy[0])
+        assert begun.wait(300) == 0, (project / "snakemake.log").read_text()
+        states = dict(line.split() for line in cluster.run("sinfo", "-h", "-N", "-o", "%N %T").splitlines())
+        assert states[busy[0]].startswith("down")
+    finally:
+        cluster.stop()
+    assert len(records(project)) == 6
 
 
 def test_a_job_killed_for_memory_is_repeated_with_more(slurm, project):
