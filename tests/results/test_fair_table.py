@@ -97,6 +97,14 @@ def test__controls__stand_beside_random_clips_in_a_block_of_their_own():
     assert len(blocks) == 1 + len(fair_blocks(df)[0])
 
 
+def test__controls__have_choices_from_another_pool_than_the_published_one():
+    df = fair_records()
+    pools = ("csta[real]", "herding[generated]", "full[generated]", "tsgf[no_mask]")
+    found = controls(pd.concat([df, *(frame(students(name, 80)) for name in pools)], ignore_index=True))
+    assert set(found["method"]) == {"random", "csta[real]", "herding[generated]"}
+    assert found.set_index("method").loc["csta[real]", "difference"] > 0
+
+
 def test__comparisons__another_split_is_refused():
     with pytest.raises(VddError, match="tested on 3 and 2 videos"):
         comparisons(frame([student("dm", 0, "555"), student("random", 0, "55")]))

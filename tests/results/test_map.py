@@ -18,18 +18,14 @@ miniucf10/16_select_videos/real_ipc10
 miniucf10/16_select_videos/real_ipc5
 quick/00_start_here/motions
 quick/08_vdsd/frepo_ipc1
-quick/08_vdsd/frepo_ipc5
 quick/08_vdsd/mtt_ipc1
 quick/13_optdistill/motions_ipc1
 quick/13_optdistill/motions_k_ipc1
 quick/14_storage_and_information/motions_ipc5
 quick/16_select_videos/generated_ipc1
-quick/16_select_videos/generated_ipc5
 quick/17_selection_ablations/embedders_ipc5
 quick/17_selection_ablations/losses_ipc5
 quick/17_selection_ablations/printed_ipc5
-quick/18_cross_architecture/motions_ipc5
-quick/19_action_segmentation/motions_long_k4
 quick/22_searches/motions
 """.split()
 

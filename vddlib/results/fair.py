@@ -84,18 +84,27 @@ def comparisons(df: pd.DataFrame, crossed: bool = False) -> pd.DataFrame:
 
 def controls(df: pd.DataFrame) -> pd.DataFrame:
     """As `comparisons`, for what departs from a method's usual values (column `variant`), each as a method of its own
-    (`optdistill[tiles]`), with random clips beside it. An empty table where nothing does.
+    (`optdistill[tiles]`), and for choices from another pool than the published one (`csta[real]`, `herding[generated]`), with
+    random clips beside it. An empty table where nothing does.
 
     Ablations have tables of their own (`ablations`): here they would repeat the plain rows and widen Holm's correction.
     """
     under = df[df["protocol"].isin(FAIR) & df["top1"].notna()]
     variant = select.text(under, "variant")
     named = ~variant.isin(["", STILL, ONE_SET, *EXPERIMENTS])
-    if not named.any():
+    pooled = (
+        (variant == "")
+        & under["method"].str.contains(r"\[(?:real|generated)\]$")
+        & ~under["method"].str.startswith("full")
+    )
+    if not (named | pooled).any():
         return pd.DataFrame(columns=[*PLACE, "protocol", "method"])
-    others = under[named].assign(method=under["method"][named] + "[" + variant[named] + "]", variant="")
+    others = [
+        under[pooled],
+        under[named].assign(method=under["method"][named] + "[" + variant[named] + "]", variant=""),
+    ]
     rows = fair_rows(df)
-    return _compared(pd.concat([rows[rows["method"] == "random"], others], ignore_index=True))
+    return _compared(pd.concat([rows[rows["method"] == "random"], *others], ignore_index=True))
 
 
 def _compared(rows: pd.DataFrame, crossed: bool = False) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from vddlib.core.files import write_atomic
 from vddlib.core.provenance import project_root
 from vddlib.results import records
-from vddlib.results.fair import comparisons
+from vddlib.results.fair import comparisons, controls
 from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.schema import display
 from vddlib.results.write import Block, markdown
@@ -18,6 +18,11 @@ from vddlib.results.write import Block, markdown
 SHOWN = (("miniucf10", "miniucf10", 1), ("miniucf10", "miniucf10", 5), ("miniucf10", "miniucf10", 10),
          ("quick", "motions", 1), ("quick", "motions", 5))  # fmt: skip  # (scale, dataset, IPC)
 CONTROLS = ("random_still", "random_videos", "random_encoded")  # have tables of their own
+# Published on a generated pool, measured on the real clips too: of the baselines the latter alone is shown.
+BASELINES, OF_POOLS = ("mae_score", "csta", "dm_mmd"), ("vst_unet", "tac_dt")
+SELECTORS = {f"{name}[real]": f"{display(name)}, real clips" for name in (*BASELINES, *OF_POOLS)}
+SELECTORS |= {name: f"{display(name)}, generated" for name in OF_POOLS}
+LISTED = ({*METHODS} | {*SELECTORS}) - {*CONTROLS, *BASELINES}
 BEGIN, END = "<!-- written by python -m vddlib.results.headline -->", "<!-- end -->"
 PROTOCOL = "F"
 
@@ -32,8 +37,9 @@ def table(root: Path | None = None) -> pd.DataFrame:
     found: dict[str, dict[str, str]] = {}
     columns = []
     for scale in dict.fromkeys(scale for scale, _, _ in SHOWN):
-        df = comparisons(records.load(scale, root))
-        df = df[(df["protocol"] == PROTOCOL) & ~df["method"].isin(CONTROLS) & df["method"].isin(METHODS)]
+        loaded = records.load(scale, root)
+        df = pd.concat([comparisons(loaded), controls(loaded).query("method != 'random'")], ignore_index=True)
+        df = df[(df["protocol"] == PROTOCOL) & df["method"].isin(LISTED)]
         for _, dataset, ipc in (one for one in SHOWN if one[0] == scale):
             part = df[(df["dataset"] == dataset) & ((df["ipc"] == ipc) | (df["method"] == "full"))]
             if not (part["ipc"] == ipc).any():  # full data alone says nothing of this IPC
@@ -41,7 +47,8 @@ def table(root: Path | None = None) -> pd.DataFrame:
             columns.append(f"`{dataset}` IPC {ipc}")
             for row in part.to_dict("records"):
                 found.setdefault(row["method"], {})[columns[-1]] = _cell(row)
-    rows = [{"method": display(method)} | found[method] for method in sorted(found, key=method_rank)]
+    names = {method: SELECTORS.get(method) or display(method) for method in sorted(found, key=method_rank)}
+    rows = [{"method": name} | found[method] for method, name in names.items()]
     return pd.DataFrame(rows).reindex(columns=["method", *columns]).fillna("")
 
 
