@@ -1,6 +1,5 @@
 """The comparison with VDSD's public code, against a stand-in of the same names: whose iterations are counted, and the table."""
 
-import os
 import sys
 
 import pandas as pd
@@ -12,7 +11,7 @@ from benchmarks.matching import SIZES
 from vddlib.core.errors import VddError
 from vddlib.datasets.clips import load
 
-SCRIPT = '''
+SCRIPT = """
 import os
 import torch, wandb
 from utils import evaluate_synset, get_dataset, get_network
@@ -39,8 +38,8 @@ def main(args):
         images.step()
         if args.train_lr:
             rates.step()
-'''
-UTILS = '''
+"""
+UTILS = """
 import torch
 
 def get_dataset(*args):
@@ -48,7 +47,8 @@ def get_dataset(*args):
 
 def get_network(model, channel, num_classes, im_size):
     assert model == "ConvNet3D"
-    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool3d((1, 1, channel)), torch.nn.Flatten(), torch.nn.LazyLinear(num_classes))
+    small = torch.nn.AdaptiveAvgPool3d((1, 1, channel))
+    return torch.nn.Sequential(small, torch.nn.Flatten(), torch.nn.LazyLinear(num_classes))
 
 def evaluate_synset(it_eval, net, images, labels, testloader, args, mode="hallucinator", test_freq=None):
     net(images)
@@ -56,7 +56,7 @@ def evaluate_synset(it_eval, net, images, labels, testloader, args, mode="halluc
     for epoch in range(args.epoch_eval_train + 1):
         torch.nn.functional.cross_entropy(net(images), labels).backward()
         optimizer.step()
-'''
+"""
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_every_iteration_is_one_turn(method, loop, tiny, checkout):
     turns = []
 
     def turn():
-        turns.append(os.getcwd())
+        turns.append(method)
         if len(turns) == 3:
             raise upstream.Done
 
@@ -102,7 +102,7 @@ def test_the_table_has_both_in_turns(tiny_root, checkout, tmp_path):
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(VddError, match="no checkout of VDSD's public code: it has no distill_baseline.py, utils.py"):
+    with pytest.raises(VddError, match=r"no checkout of VDSD's public code: it has no distill_baseline\.py, utils\.py"):
         upstream.imported(tmp_path)
 
 

@@ -13,6 +13,7 @@ from vddlib.evaluation.statistics import compare_paired, holm
 from vddlib.results.fair import comparisons, controls, correct, equal_bytes, pairwise, sets_and_students
 from vddlib.results.fair_table import fair_blocks, motion_blocks
 from vddlib.results.records import to_csv
+from vddlib.results.schema import with_pool
 from vddlib.results.write import Grey, latex, markdown
 
 
@@ -245,3 +246,12 @@ def test__controls__leave_ablations_to_their_own_table():
     assert set(found["method"]) == {"random", "optdistill[tiles]"}
     blocks, _ = fair_blocks(pd.concat([df, tiles, *ablations], ignore_index=True))
     assert blocks and results.fair.controls(pd.concat([df, *ablations], ignore_index=True)).empty
+
+
+def test__fair_table__says_which_pool_was_chosen_from():
+    pools = {"csta": "CSTA, generated", "csta[real]": "CSTA, real clips", "herding[generated]": "Herding, generated"}
+    assert [with_pool(name) for name in pools] == list(pools.values())
+    assert [with_pool(name) for name in ("tsgf[no_mask]", "herding")] == ["TSGF [no mask]", "Herding"]
+    df = pd.concat([fair_records(), *(frame(students(name, 80)) for name in pools)], ignore_index=True)
+    printed = pd.concat([block.table for block in fair_blocks(df)[0]])["method"]
+    assert set(pools.values()) <= set(printed)

@@ -13,7 +13,7 @@ from vddlib.evaluation.statistics import interval
 from vddlib.plots.panels import remark
 from vddlib.plots.style import GREY, INK, Drawing, colour, drawing, marker, styled
 from vddlib.results.fair import ALPHA, comparisons, correct, fair_rows, pairwise
-from vddlib.results.schema import chance, display
+from vddlib.results.schema import chance, display, with_pool
 from vddlib.results.select import BLOCK, at
 
 ROW = 0.27  # inches of a method's row
@@ -115,7 +115,7 @@ def _intervals(ax: Axes, part: pd.DataFrame, columns: tuple[str, str, str], told
         ax.plot([row[low], row[high]], [place, place], color=shade, lw=1.6, zorder=2)
         face = shade if told[row["method"]] else "white"
         ax.plot(row[middle], place, marker(row["method"]), color=shade, mfc=face, ms=5.5, zorder=3)
-    ax.set_yticks(range(len(part)), [display(method) for method in part["method"]])
+    ax.set_yticks(range(len(part)), [with_pool(method) for method in part["method"]])
     ax.set_ylim(len(part) - 0.45, -0.55)
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
@@ -158,7 +158,7 @@ def _point(ax: Axes, method: str, mine: pd.DataFrame) -> None:
     found, x = interval(correct(mine).to_numpy()), float(mine["bytes_stream"].mean())
     if found.low == found.low:  # one value has no interval
         ax.plot([x, x], [found.low, found.high], color=colour(method), lw=1.0, alpha=0.7)
-    ax.plot(x, found.mean, marker(method), color=colour(method), ms=5, label=display(method), ls="none")
+    ax.plot(x, found.mean, marker(method), color=colour(method), ms=5, label=with_pool(method), ls="none")
 
 
 def _curve(ax: Axes, coded: pd.DataFrame) -> None:

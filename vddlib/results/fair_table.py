@@ -10,7 +10,7 @@ from vddlib.evaluation.statistics import interval
 from vddlib.results import select
 from vddlib.results.fair import FAIR, STILL, comparisons, controls, correct, fair_rows
 from vddlib.results.records import load
-from vddlib.results.schema import chance, display
+from vddlib.results.schema import chance, display, with_pool
 from vddlib.results.write import Block, Grey, origin, write_table
 
 LABELS = {"F": "hard labels", "F-soft": "labels of one teacher, the same for every method, for every view"}
@@ -64,7 +64,7 @@ def fair_blocks(df: pd.DataFrame) -> tuple[list[Block], list[str]]:
 def _grid(shown: pd.DataFrame, still: dict, ipc: int | None) -> pd.DataFrame:
     rows = []
     for method in select.in_reading_order(shown["method"]):
-        row = {"method": display(method)}
+        row = {"method": with_pool(method)}
         mine = shown[shown["method"] == method]
         for one in sorted(mine.to_dict("records"), key=lambda one: FAIR.index(one["protocol"])):
             name, seeds = one["protocol"], one["paired_seeds"]
@@ -168,7 +168,7 @@ def motion_blocks(df: pd.DataFrame) -> list[Block]:
         for method in select.in_reading_order(part["method"]):
             for ipc, mine in part[part["method"] == method].groupby("ipc", dropna=False):
                 whole = interval(correct(mine).to_numpy())
-                row = {"method": display(method), "IPC": "" if pd.isna(ipc) else str(ipc)}
+                row = {"method": with_pool(method), "IPC": "" if pd.isna(ipc) else str(ipc)}
                 row["as they are"] = _spanned(whole.mean, max(whole.low, 0.0), min(whole.high, 100.0))
                 table.append(
                     row | {name: _change(mine, column) for name, column in CLIPS.items() if column in measured}

@@ -11,18 +11,16 @@ from vddlib.core.files import write_atomic
 from vddlib.core.provenance import project_root
 from vddlib.results import records
 from vddlib.results.fair import comparisons, controls
-from vddlib.results.methods import METHODS, method_rank
-from vddlib.results.schema import display
+from vddlib.results.methods import GENERATED, METHODS, method_rank
+from vddlib.results.schema import with_pool
 from vddlib.results.write import Block, markdown
 
 SHOWN = (("miniucf10", "miniucf10", 1), ("miniucf10", "miniucf10", 5), ("miniucf10", "miniucf10", 10),
          ("quick", "motions", 1), ("quick", "motions", 5))  # fmt: skip  # (scale, dataset, IPC)
 CONTROLS = ("random_still", "random_videos", "random_encoded")  # have tables of their own
-# Published on a generated pool, measured on the real clips too: of the baselines the latter alone is shown.
-BASELINES, OF_POOLS = ("mae_score", "csta", "dm_mmd"), ("vst_unet", "tac_dt")
-SELECTORS = {f"{name}[real]": f"{display(name)}, real clips" for name in (*BASELINES, *OF_POOLS)}
-SELECTORS |= {name: f"{display(name)}, generated" for name in OF_POOLS}
-LISTED = ({*METHODS} | {*SELECTORS}) - {*CONTROLS, *BASELINES}
+# Selectors were published on a generated pool, and are measured on the real clips too: of the baselines the latter is shown.
+BASELINES = ("mae_score", "csta", "dm_mmd")
+LISTED = ({*METHODS} | {f"{name}[real]" for name in GENERATED}) - {*CONTROLS, *BASELINES}
 BEGIN, END = "<!-- written by python -m vddlib.results.headline -->", "<!-- end -->"
 PROTOCOL = "F"
 
@@ -47,8 +45,7 @@ def table(root: Path | None = None) -> pd.DataFrame:
             columns.append(f"`{dataset}` IPC {ipc}")
             for row in part.to_dict("records"):
                 found.setdefault(row["method"], {})[columns[-1]] = _cell(row)
-    names = {method: SELECTORS.get(method) or display(method) for method in sorted(found, key=method_rank)}
-    rows = [{"method": name} | found[method] for method, name in names.items()]
+    rows = [{"method": with_pool(method)} | found[method] for method in sorted(found, key=method_rank)]
     return pd.DataFrame(rows).reindex(columns=["method", *columns]).fillna("")
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vddlib.core.errors import VddError, first_mistake
-from vddlib.results.methods import METHODS, method_rank
+from vddlib.results.methods import GENERATED, METHODS, method_rank
 
 DATASETS = {
     "motions": "Motions", "miniucf10": "MiniUCF10", "tempo": "Tempo", "ucf10": "UCF10", "miniucf": "MiniUCF",
@@ -44,6 +44,15 @@ def display(name: str) -> str:
     base, _, variant = name.removesuffix("]").partition("[")
     printed = METHODS[base].printed if base in METHODS else DATASETS.get(base) or STUDENTS.get(base) or base
     return f"{printed} [{variant.replace('_', ' ')}]" if variant else printed
+
+
+def with_pool(method: str) -> str:
+    """As `display`, with the pool that was chosen from where it is another than others': 'csta' -> 'CSTA, generated',
+    'csta[real]' -> 'CSTA, real clips'. For tables in which generated and real clips stand side by side."""
+    base, _, variant = method.removesuffix("]").partition("[")
+    if variant in ("real", "generated"):
+        return f"{display(base)}, {'real clips' if variant == 'real' else variant}"
+    return display(method) + (", generated" if method in GENERATED else "")
 
 
 def headline(dataset: str) -> str:
