@@ -91,10 +91,10 @@ def public(method: str, size: Size, ipc: int, train: Clips, turn: Callable[[], N
 
     def stepped(optimizer, *args, **kwargs):
         step(optimizer, *args, **kwargs)
-        updated = [p.dim() for group in optimizer.param_groups for p in group["params"]]
-        if (updated == [5]) != (
+        clips_moved = [p.dim() for group in optimizer.param_groups for p in group["params"]] == [5]
+        if clips_moved != (
             method == "students"
-        ):  # clips; a student's weights are many tensors, MTT's rate a scalar
+        ):  # a student's weights are many tensors, MTT's learned rate is a scalar
             turn()
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(torch.optim.SGD, "step", stepped):

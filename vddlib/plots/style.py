@@ -103,7 +103,7 @@ def _bytes(fig: Figure, suffix: str, dpi: int = 150) -> bytes:
 
 
 def _raster(fig: Figure) -> dict[str, bytes]:
-    """The figure as PNG or WebP, whichever is smaller, by its suffix; at fewer dots per inch where it were heavy.
+    """The figure as PNG or WebP, whichever is smaller, by its suffix; at fewer dots per inch where it would be heavy.
 
     Small frames drawn large are squares of one colour: PNG keeps them exactly, in a fraction of WebP's bytes. Frames of
     real video are the other way round.
