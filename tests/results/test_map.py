@@ -19,7 +19,6 @@ miniucf10/16_select_videos/real_ipc5
 quick/00_start_here/motions
 quick/08_vdsd/frepo_ipc1
 quick/08_vdsd/mtt_ipc1
-quick/13_optdistill/motions_ipc1
 quick/13_optdistill/motions_k_ipc1
 quick/14_storage_and_information/motions_ipc5
 quick/16_select_videos/generated_ipc1
