@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
@@ -333,6 +333,13 @@ def write(rows: list[dict], output: Path, title: str, facts: dict) -> None:
     write_table(table, output, title, facts, header(rows, facts), NOTES)
 
 
+def refuse_unknown(sizes: Sequence[str], methods: Sequence[str], known: Sequence[str]) -> None:
+    """Raises VddError for a size that is not in SIZES, or a method that is not ``known``."""
+    for name, names in [*((s, SIZES) for s in sizes), *((m, known) for m in methods)]:
+        if name not in names:
+            raise unknown("size or method", name, names)
+
+
 def within(train: Clips, size: Size, real: int | None, syn_steps: int | None) -> Size:
     """`size` with other numbers where they are given, and no more real clips than the smallest class has."""
     smallest = int(torch.bincount(train.labels).min())
@@ -360,9 +367,7 @@ def matching(
 
     Rows that are there already stay where nothing but the choice of sizes, methods and iterations has changed.
     """
-    for name, known in [*((s, SIZES) for s in size), *((m, METHODS) for m in method)]:
-        if name not in known:
-            raise unknown("size or method", name, known)
+    refuse_unknown(size, method, METHODS)
     torch.set_num_threads(threads)
     chosen = pick_device(device)
     loaded = {name: clips.load(dataset, SIZES[name].geometry)[0] for name in size}  # decoded here, not where it counts

@@ -17,7 +17,8 @@ from vddlib.core import provenance
 from vddlib.core.progress import say
 from vddlib.datasets import clips, video
 from vddlib.datasets.geometry import geometry
-from vddlib.distillers.optdistill.boxes import Box, cover, inside, overlap
+from vddlib.distillers.optdistill.boxes import Box, cover, overlap
+from vddlib.distillers.optdistill.track import _next as next_box
 
 RATIO = 4 / 3  # of a tile
 SETTINGS: dict[str, dict] = {
@@ -53,9 +54,7 @@ def followed(
     one.init(frames[0], tuple(map(int, box)))
     begun, path = time.process_time(), [box]
     for frame in frames[every::every]:
-        found, at = one.update(frame)
-        at = inside(tuple(map(float, at)), frame.shape[1], frame.shape[0]) if found else None
-        path += between(path[-1], at, every)
+        path += between(path[-1], next_box(one, frame), every)
     path += [path[-1]] * (len(frames) - len(path))  # after the last that was looked at
     return path, time.process_time() - begun
 

@@ -6,11 +6,11 @@ part of this project: its own `main` runs as it is, with these clips for its dat
 
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,10 +22,23 @@ from unittest import mock
 import torch
 import typer
 from torch import Tensor
+from torch.nn.utils import vector_to_parameters
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for the processes that are started from here
 
-from benchmarks.matching import SEED, SIZES, Case, Loop, Size, forget_peak, peak_since, touch, within
+from benchmarks.matching import (
+    SEED,
+    SIZES,
+    Case,
+    Loop,
+    Size,
+    forget_peak,
+    peak_since,
+    refuse_unknown,
+    snapshots,
+    touch,
+    within,
+)  # fmt: skip
 from vddlib.core import files, provenance
 from vddlib.core.errors import VddError
 from vddlib.core.progress import say
@@ -35,7 +48,6 @@ from vddlib.distillers import Random
 from vddlib.training.fit import Recipe, fit
 
 METHODS = ("dm", "mtt", "students")
-PLACES = ("large", "middle")  # it has one MiniC3D, for sides of 64 and 112
 FILES = ("distill_baseline.py", "utils.py", "networks.py", "reparam_module.py")  # what of the checkout is run
 NOTES = (
     """CPU ms: median over the iterations, after one that is not counted; here, public and here again take turns, and the ratio
@@ -69,18 +81,17 @@ def ours(method: str, size: Size, ipc: int, train: Clips, turn: Callable[[], Non
         network = size.network.build(train.classes, train.geometry, SEED)
         recipe = Recipe(epochs=10**6)  # protocol A's
         fit(network, Random().distill(train, ipc, SEED), recipe, seed=SEED, on_epoch=lambda *_: turn())
-    values = {
-        "dataset": train.dataset,
-        "ipc": ipc,
-        "iterations": 1,
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-    }
     with tempfile.TemporaryDirectory() as folder:
-        loop = Loop(Case(size=size, method=method, **values), train, torch.device("cpu"), Path(folder))
+        loop = Loop(case(method, size, ipc, train), train, torch.device("cpu"), Path(folder))
         while True:
             loop()
             turn()
+
+
+def case(method: str, size: Size, ipc: int, train: Clips) -> Case:
+    """What `matching.py` measures of the same work."""
+    values = {"dataset": train.dataset, "ipc": ipc, "iterations": 1, "device": "cpu"}
+    return Case(size=size, method=method, threads=torch.get_num_threads(), **values)
 
 
 def public(method: str, size: Size, ipc: int, train: Clips, turn: Callable[[], None], checkout: Path) -> None:
@@ -91,10 +102,9 @@ def public(method: str, size: Size, ipc: int, train: Clips, turn: Callable[[], N
 
     def stepped(optimizer, *args, **kwargs):
         step(optimizer, *args, **kwargs)
+        # A student's weights are many tensors, MTT's learned rate is a scalar.
         clips_moved = [p.dim() for group in optimizer.param_groups for p in group["params"]] == [5]
-        if clips_moved != (
-            method == "students"
-        ):  # a student's weights are many tensors, MTT's learned rate is a scalar
+        if clips_moved != (method == "students"):
             turn()
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(torch.optim.SGD, "step", stepped):
@@ -107,12 +117,13 @@ def public(method: str, size: Size, ipc: int, train: Clips, turn: Callable[[], N
             script.evaluate_synset(0, network, videos, labels, None, args, mode="none", test_freq=10**6)
         else:
             if method == "mtt":
-                torch.save([snapshots(size, train)], Path(folder) / "replay_buffer_0.pt")
+                torch.save([expert(case(method, size, ipc, train), train)], Path(folder) / "replay_buffer_0.pt")
             script.get_dataset = lambda *_: dataset(train, 2 * size.real)
             script.evaluate_synset = lambda *_, **__: (None, 0.0, 0.0, 0.0)
             script.main(args)
 
 
+@cache
 def imported(checkout: Path) -> ModuleType:
     """The checkout's `distill_baseline`, with a stand-in for the service that it reports to. Raises VddError."""
     missing = [name for name in FILES if not (checkout / name).is_file()]
@@ -132,36 +143,19 @@ def imported(checkout: Path) -> ModuleType:
 
 def arguments(method: str, size: Size, ipc: int, folder: Path) -> dict[str, Any]:
     """What the public script's command line would give: its published values at this size."""
-    values = {
-        "method": method.upper(),
-        "dataset": "miniUCF101",
-        "model": "ConvNet3D",
-        "ipc": ipc,
-        "frames": size.geometry.frames,
-    }
+    values = {"method": method.upper(), "dataset": "miniUCF101", "model": "ConvNet3D", "dis_metric": "ours"}
+    values |= {"ipc": ipc, "frames": size.geometry.frames, "num_workers": 0, "outer_loop": None, "inner_loop": None}
     values |= {"eval_mode": "SS", "num_eval": 1, "eval_it": 10**6, "epoch_eval_train": 10**6, "Iteration": 10**6}
     values |= {"lr_net": 0.01, "lr_img": 30.0, "lr_lr": 1e-5, "lr_teacher": 0.01, "train_lr": method == "mtt"}
     values |= {"batch_real": size.real, "batch_train": 256, "batch_syn": None, "init": "real", "preload": False}
-    values |= {
-        "expert_epochs": 1,
-        "syn_steps": size.syn_steps,
-        "max_start_epoch": 10,
-        "outer_loop": None,
-        "inner_loop": None,
-    }
-    return values | {
-        "buffer_path": str(folder),
-        "save_path": str(folder),
-        "data_path": str(folder),
-        "num_workers": 0,
-        "dis_metric": "ours",
-    }
+    values |= {"expert_epochs": 1, "syn_steps": size.syn_steps, "max_start_epoch": 10}
+    return values | dict.fromkeys(("buffer_path", "save_path", "data_path"), str(folder))
 
 
 def chosen(train: Clips, per_class: int) -> tuple[Tensor, Tensor]:
     """The first clips of each class as the public code holds them, ``float32 [n, T, 3, H, W]``, and labels ``int64 [n]``."""
-    first = [torch.nonzero(train.labels == k).flatten()[:per_class] for k in range(len(train.classes))]
-    videos, labels = train.batch(torch.cat(first))
+    first = torch.cat([train.of_class(k)[:per_class] for k in range(len(train.classes))])
+    videos, labels = train.batch(first)
     return videos.transpose(1, 2).contiguous(), labels
 
 
@@ -173,11 +167,16 @@ def dataset(train: Clips, per_class: int) -> tuple:
     return 3, (train.geometry.size,) * 2, len(train.classes), train.classes, None, None, held, None, None
 
 
-def snapshots(size: Size, train: Clips) -> list[list[Tensor]]:
-    """An expert's weights of eleven epochs, random ones that move by a hundredth of their spread each."""
-    weights = [p.detach() for p in size.network.build(train.classes, train.geometry, SEED).parameters()]
-    noise = [torch.randn_like(w) * 0.01 * w.std() for w in weights]
-    return [[w + epoch * n for w, n in zip(weights, noise, strict=True)] for epoch in range(11)]
+def expert(work: Case, train: Clips) -> list[list[Tensor]]:
+    """The weights after each epoch of the expert that `matching.py` has instead of a trained one, a tensor per parameter."""
+    method = work.distiller()
+    model = method.network.build(train.classes, train.geometry, SEED)
+    with tempfile.TemporaryDirectory() as folder:
+        paths, after = snapshots(method, train, Path(folder)), []
+        for epoch in range(method.max_start_epoch + method.expert_epochs):
+            vector_to_parameters(paths.weights(0, epoch), model.parameters())
+            after.append([p.detach().clone() for p in model.parameters()])
+    return after
 
 
 def worker(
@@ -187,9 +186,8 @@ def worker(
     torch.set_num_threads(threads)
     train, _ = clips.load(name, size.geometry)
     if loop is public:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what it reports says nothing here; errors are seen
+        # What it reports says nothing here; errors are seen.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         os.environ["TQDM_DISABLE"] = "1"
         imported(checkout)
     touch(size.network.build(train.classes, train.geometry, SEED), train.batch([0])[0])
@@ -242,13 +240,9 @@ def heard(pipe: Connection) -> Any:
 
 def commit(checkout: Path) -> str:
     """The checkout's commit, or the first digits of its files' digest where it is no git repository."""
-    told = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True)
-    inside = (checkout / ".git").exists() and told.returncode == 0
-    return (
-        f"commit {told.stdout.strip()[:10]}"
-        if inside
-        else f"files {files.digest([files.file_sha256(checkout / n) for n in FILES])[:10]}"
-    )
+    if (checkout / ".git").exists() and (known := provenance.commit(checkout)):
+        return f"commit {known[:10]}"
+    return f"files {files.digest([files.file_sha256(checkout / name) for name in FILES])[:10]}"
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -272,6 +266,7 @@ def upstream(
 
     from vddlib.results import write_table
 
+    refuse_unknown(size, method, METHODS)
     rows = []
     for place in size:
         train, _ = clips.load(dataset, SIZES[place].geometry)

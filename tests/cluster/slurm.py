@@ -76,6 +76,7 @@ class Slurm:
     def __init__(self, folder: Path, cpus: int = 2, memory: int = 4000, nodes: int = 1, patience: int = 60):
         self.folder, self.cpus, self.memory, self.patience = folder, cpus, memory, patience
         self.host, self.processes = socket.gethostname().split(".")[0], []
+        self.daemons: dict[str, subprocess.Popen] = {}  # of nodes, which are among the processes too
         self.nodes = [self.host] if nodes == 1 else [f"{self.host}-{number}" for number in range(nodes)]
         # Commands find this cluster by wrappers in PATH: inside of jobs, executors remove all variables of Slurm.
         self.environment = os.environ | {
@@ -107,13 +108,13 @@ class Slurm:
         self._begin("slurmctld", "-D", "-c")
         for node in self.nodes:
             (self.folder / "spool" / node).mkdir()
-            self._begin("slurmd", "-D", "-N", node)
+            self.daemons[node] = self._begin("slurmd", "-D", "-N", node)
         self._wait(lambda: self.run("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * len(self.nodes), "a node")
         return self
 
     def kill(self, node: str) -> None:
         """End a node's daemon and every process of the jobs there at once, as a power cut does."""
-        daemon = self.processes[2 + self.nodes.index(node)]
+        daemon = self.daemons.pop(node)
         for job in self.run("squeue", "-h", "-w", node, "-o", "%A").split():
             for one in psutil.process_iter():
                 with suppress(psutil.Error):
@@ -130,12 +131,13 @@ class Slurm:
             path.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which(name)} "$@"\n')
             path.chmod(0o755)
 
-    def _begin(self, program: str, *options: str) -> None:
-        log = (self.folder / f"{program}.out").open("w")
+    def _begin(self, program: str, *options: str) -> subprocess.Popen:
+        log = (self.folder / f"{program}{len(self.daemons) or ''}.out").open("w")  # a log of its own for every node
         path = shutil.which(program) or f"/usr/sbin/{program}"
         self.processes.append(
             subprocess.Popen([path, *options], env=self.environment, stdout=log, stderr=log, start_new_session=True)
         )
+        return self.processes[-1]
 
     def _wait(self, ready, what: str, seconds: float = 40) -> None:
         until = time.monotonic() + seconds

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -36,14 +37,23 @@ OPTIONS = """
 """.split()
 
 
-@pytest.fixture
-def slurm(tmp_path):
+@contextmanager
+def started(folder, **options):
+    """A cluster, ended afterwards; skips where Slurm cannot be started."""
     try:
-        cluster = Slurm(tmp_path / "slurm").start()
+        cluster = Slurm(folder, **options).start()
     except Missing as why:
         pytest.skip(f"no Slurm is started: {str(why)[:300]}")
-    yield cluster
-    cluster.stop()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    with started(tmp_path / "slurm") as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -115,14 +125,9 @@ def test_a_drained_node_an_interruption_and_a_second_command_give_the_records_of
 
 
 def test_a_node_that_dies_leaves_its_job_to_the_other(project, tmp_path):
-    try:
-        cluster = Slurm(tmp_path / "slurm", cpus=1, nodes=2, patience=10).start()
-    except Missing as why:
-        pytest.skip(f"no Slurm is started: {str(why)[:300]}")
-    try:
-        write_notebook(project, "11_tiny", "ipc: int = 1\nwait: float = 0.0", RECORD)
-        for name, ipc in (("one", 1), ("two", 5)):
-            write_params(project, f"quick/11_tiny/{name}", f"ipc: {ipc}\nwait: 30.0\n")
+    for name, ipc in (("one", 1), ("two", 5)):
+        write_params(project, f"quick/11_tiny/{name}", f"ipc: {ipc}\nwait: 30.0\n")
+    with started(tmp_path / "slurm", cpus=1, nodes=2, patience=10) as cluster:
         begun = begin(project, cluster.environment, *OPTIONS, "--jobs", "2")
         until = time.monotonic() + 150
         while len(set(busy := cluster.run("squeue", "-h", "-t", "running", "-o", "%N").split())) < 2:
@@ -133,8 +138,6 @@ def test_a_node_that_dies_leaves_its_job_to_the_other(project, tmp_path):
         assert begun.wait(300) == 0, (project / "snakemake.log").read_text()
         states = dict(line.split() for line in cluster.run("sinfo", "-h", "-N", "-o", "%N %T").splitlines())
         assert states[busy[0]].startswith("down")
-    finally:
-        cluster.stop()
     assert len(records(project)) == 6
 
 

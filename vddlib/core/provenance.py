@@ -29,18 +29,20 @@ def project_root(start: Path | None = None) -> Path:
     return Path.cwd()
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str, root: Path | None = None) -> str | None:
     """What git prints; None where it fails (no git, no repository, one that git does not trust)."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=root or project_root(), capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
 
 
-def commit() -> str:
-    """The commit that is checked out, in full; '' outside git."""
-    return _git("rev-parse", "--verify", "--quiet", "HEAD") or ""
+def commit(root: Path | None = None) -> str:
+    """The commit that is checked out, here or in `root`, in full; '' outside git."""
+    return _git("rev-parse", "--verify", "--quiet", "HEAD", root=root) or ""
 
 
 def dirty() -> bool | None:

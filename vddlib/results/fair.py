@@ -17,7 +17,7 @@ from vddlib.evaluation.statistics import sets_and_students as spread_of
 from vddlib.evaluation.testing import from_text
 from vddlib.results import select
 from vddlib.results.ablations import EXPERIMENTS
-from vddlib.results.schema import display
+from vddlib.results.schema import POOLS, display
 
 STILL = "no motion"  # the variant of students that were trained and tested on repeated frames
 ONE_SET = "one set"  # the variant of several students on the set of seed 0
@@ -92,11 +92,8 @@ def controls(df: pd.DataFrame) -> pd.DataFrame:
     under = df[df["protocol"].isin(FAIR) & df["top1"].notna()]
     variant = select.text(under, "variant")
     named = ~variant.isin(["", STILL, ONE_SET, *EXPERIMENTS])
-    pooled = (
-        (variant == "")
-        & under["method"].str.contains(r"\[(?:real|generated)\]$")
-        & ~under["method"].str.startswith("full")
-    )
+    pool = under["method"].str.extract(r"\[(.+)\]$", expand=False)
+    pooled = (variant == "") & pool.isin(POOLS) & ~under["method"].str.startswith("full")
     if not (named | pooled).any():
         return pd.DataFrame(columns=[*PLACE, "protocol", "method"])
     others = [

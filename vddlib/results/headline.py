@@ -11,7 +11,7 @@ from vddlib.core.files import write_atomic
 from vddlib.core.provenance import project_root
 from vddlib.results import records
 from vddlib.results.fair import comparisons, controls
-from vddlib.results.methods import GENERATED, METHODS, method_rank
+from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.schema import with_pool
 from vddlib.results.write import Block, markdown
 
@@ -20,7 +20,7 @@ SHOWN = (("miniucf10", "miniucf10", 1), ("miniucf10", "miniucf10", 5), ("miniucf
 CONTROLS = ("random_still", "random_videos", "random_encoded")  # have tables of their own
 # Selectors were published on a generated pool, and are measured on the real clips too: of the baselines the latter is shown.
 BASELINES = ("mae_score", "csta", "dm_mmd")
-LISTED = ({*METHODS} | {f"{name}[real]" for name in GENERATED}) - {*CONTROLS, *BASELINES}
+LISTED = ({*METHODS} | {f"{name}[real]" for name in METHODS}) - {*CONTROLS, *BASELINES}
 BEGIN, END = "<!-- written by python -m vddlib.results.headline -->", "<!-- end -->"
 PROTOCOL = "F"
 

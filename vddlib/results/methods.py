@@ -53,8 +53,6 @@ METHODS: dict[str, Method] = {
     )
 }
 
-GENERATED = ("mae_score", "csta", "dm_mmd", "vst_unet", "tac_dt")  # published as choosing from a generated pool
-
 
 def method_of(name: str) -> Method:
     """The row of a method, or of the method that `name` is a variant of (`tsgf[no_mask]`).

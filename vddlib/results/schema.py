@@ -6,7 +6,7 @@ import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vddlib.core.errors import VddError, first_mistake
-from vddlib.results.methods import GENERATED, METHODS, method_rank
+from vddlib.results.methods import METHODS, method_rank
 
 DATASETS = {
     "motions": "Motions", "miniucf10": "MiniUCF10", "tempo": "Tempo", "ucf10": "UCF10", "miniucf": "MiniUCF",
@@ -46,13 +46,22 @@ def display(name: str) -> str:
     return f"{printed} [{variant.replace('_', ' ')}]" if variant else printed
 
 
+POOLS = {
+    "real": "real clips",
+    "generated": "generated",
+}  # variants by which selectors name another pool than their paper's
+
+
 def with_pool(method: str) -> str:
     """As `display`, with the pool that was chosen from where it is another than others': 'csta' -> 'CSTA, generated',
     'csta[real]' -> 'CSTA, real clips'. For tables in which generated and real clips stand side by side."""
+    from vddlib.distillers import DISTILLERS  # here: it loads torch
+
     base, _, variant = method.removesuffix("]").partition("[")
-    if variant in ("real", "generated"):
-        return f"{display(base)}, {'real clips' if variant == 'real' else variant}"
-    return display(method) + (", generated" if method in GENERATED else "")
+    if variant in POOLS:
+        return f"{display(base)}, {POOLS[variant]}"
+    own = getattr(DISTILLERS.get(method), "own_pool", "real")
+    return display(method) + (f", {own}" if own == "generated" else "")
 
 
 def headline(dataset: str) -> str:
