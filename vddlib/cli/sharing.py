@@ -80,3 +80,25 @@ def compare(
     left_out = len(found) - len(shown)
     notes = [f"{left_out} published cells have no record at this scale (--all lists them)."] if left_out else []
     typer.echo(markdown(blocks(shown), f"Scale {scale}, percent, mean (std). {EXPLAINED}.", notes))
+
+
+@app.command()
+def agree(
+    scale: Annotated[str, typer.Argument(help="a scale that was run here: quick, miniucf10, ...")] = "quick",
+    there: Annotated[
+        Path | None, typer.Option("--with", help="a records.csv of another machine  [default: the last commit's]")
+    ] = None,
+    write: Annotated[Path | None, typer.Option(help="FOLDER/NAME of the table  [default: print it]")] = None,
+):
+    """Hold what this machine measured against another's: equal digits, means that moved, statements that would change."""
+    from vddlib.results import agreement
+    from vddlib.results.records import load, read
+    from vddlib.results.write import markdown, origin, write_table
+
+    mine, theirs = agreement.common(load(scale), read(there) if there else agreement.committed(scale))
+    shown = agreement.blocks(mine, theirs), agreement.HEADER.format(scale), agreement.summary(mine, theirs)
+    if not write:
+        return typer.echo(markdown(*shown))
+    facts = origin(mine, scale) | {"there": origin(theirs, scale)}
+    for path in write_table(shown[0], write.parent, write.name, facts, *shown[1:]):
+        typer.echo(path)

@@ -45,6 +45,11 @@ def commit(root: Path | None = None) -> str:
     return _git("rev-parse", "--verify", "--quiet", "HEAD", root=root) or ""
 
 
+def of_commit(path: str) -> str | None:
+    """The text of a tracked file (its path from the root) as the checked-out commit has it; None where it has none."""
+    return _git("show", f"HEAD:{path}")
+
+
 def dirty() -> bool | None:
     """Whether tracked files differ from the commit; None where nobody knows, outside git.
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def record(rows: dict | Iterable[dict]) -> Path:
         with FileLock(path.with_name(".records.csv.lock")):
             table = pd.concat([read(path), new], ignore_index=True) if path.exists() else new
             table = _typed(table)
-            table = table.drop_duplicates(_key(table), keep="last")
+            table = table.drop_duplicates(key(table), keep="last")
             write_atomic(path, to_csv(table))
     except OSError as error:
         raise VddError(f"cannot write {path}: {error.strerror or error}") from None
@@ -76,7 +77,7 @@ def gather(scale: str, root: str | Path | None = None) -> pd.DataFrame:
     table = _typed(pd.concat(parts, ignore_index=True))
     _refuse_conflicts(table)
     table = _typed(pd.concat([table, *_from_elsewhere(root, scale, paths)], ignore_index=True))
-    table = table.drop_duplicates(_key(table), keep="first").drop(columns="_path")
+    table = table.drop_duplicates(key(table), keep="first").drop(columns="_path")
     _name_mixtures(table)
     write_atomic(root / "figures" / scale / "records.csv", to_csv(table))
     return load(scale, root)
@@ -143,7 +144,7 @@ def summarise(df: pd.DataFrame, columns: Iterable[str] | None = None) -> pd.Data
     then for each measure NAME_mean, NAME_std (n - 1 in the denominator; empty for one seed), NAME_n (values measured).
     """
     df = df if "bytes_video" in df and str(df["ipc"].dtype) == "Int64" else _typed(df)
-    setting = [c for c in _key(df) if c != "seed"] if columns is None else list(columns)
+    setting = [c for c in key(df) if c != "seed"] if columns is None else list(columns)
     extras = [c for c in df if c not in [*COLUMNS, *EXTRA_KEYS] and pd.api.types.is_numeric_dtype(df[c])]
     groups = df.groupby(setting, dropna=False, sort=False)
     summary = {"n": groups.size()}
@@ -153,30 +154,34 @@ def summarise(df: pd.DataFrame, columns: Iterable[str] | None = None) -> pd.Data
     return pd.DataFrame(summary).reset_index()
 
 
-def _key(df: pd.DataFrame) -> list[str]:
+def key(df: pd.DataFrame) -> list[str]:
+    """The columns that tell a record from all others: its setting and its seed."""
     return [*SETTING, "seed", *(c for c in EXTRA_KEYS if c in df)]
 
 
 def _refuse_conflicts(table: pd.DataFrame) -> None:
     """One line for the first two runs that measured the same setting and seed with different results."""
     spared = {"_path", "gate", "distill_seconds", "train_seconds", "peak_memory_mb", *ORIGIN} - {"dataset_sha256"}
-    results = [c for c in table if c not in spared and c not in _key(table)]
-    text = _as_text(table)
-    for _, same in text.groupby(_key(table), sort=False):
+    results = [c for c in table if c not in spared and c not in key(table)]
+    text = as_text(table)
+    for _, same in text.groupby(key(table), sort=False):
         for column in results:
             if same[column].nunique() > 1:
                 first, other = same.iloc[0], same[same[column] != same[column].iloc[0]].iloc[0]
-                setting = ", ".join(f"{c} {first[c]}" for c in _key(table) if first[c])
+                setting = ", ".join(f"{c} {first[c]}" for c in key(table) if first[c])
                 raise VddError(
                     f"two runs disagree on {setting}: {column} is '{first[column]}' in {first['_path']} and "
                     f"'{other[column]}' in {other['_path']}; remove one of them"
                 )
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """Read a records file into typed columns: Int64 counts, float64 metrics (NA where empty), text ('' where empty)."""
+def read(path: str | Path, text: str | None = None) -> pd.DataFrame:
+    """Read a records file into typed columns: Int64 counts, float64 metrics (NA where empty), text ('' where empty).
+
+    With `text`, that is what is read, and `path` only its name. Raises VddError for what is no file of records.
+    """
     try:
-        df = pd.read_csv(path, dtype=str, keep_default_na=False)
+        df = pd.read_csv(path if text is None else StringIO(text), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise VddError(f"{path} cannot be read as records: {str(error).splitlines()[0]}") from None
     missing = [c for c in [*SETTING, "seed"] if c not in df]
@@ -205,12 +210,12 @@ def _typed(df: pd.DataFrame) -> pd.DataFrame:
 
 def _sorted(df: pd.DataFrame) -> pd.DataFrame:
     first = ["dataset", "protocol", "student", "frames", "size"]
-    order = [*first, "_rank", "method", *(c for c in _key(df) if c not in [*first, "method"])]
+    order = [*first, "_rank", "method", *(c for c in key(df) if c not in [*first, "method"])]
     ranked = df.assign(_rank=df["method"].map(method_rank))
     return ranked.sort_values(order, kind="stable", na_position="first", ignore_index=True).drop(columns="_rank")
 
 
-def _as_text(df: pd.DataFrame) -> pd.DataFrame:
+def as_text(df: pd.DataFrame) -> pd.DataFrame:
     """Every value as the text that stands in the file: fixed decimals, empty where nothing was measured."""
 
     def text(column: str, value: Any) -> str:
@@ -228,4 +233,4 @@ def _as_text(df: pd.DataFrame) -> pd.DataFrame:
 def to_csv(df: pd.DataFrame) -> str:
     """Records as CSV text, the same every time: columns in the fixed order, then extra ones by name; rows sorted."""
     extras = sorted(c for c in df if c not in COLUMNS)
-    return _as_text(_sorted(df)[[*COLUMNS, *extras]]).to_csv(index=False, lineterminator="\n")
+    return as_text(_sorted(df)[[*COLUMNS, *extras]]).to_csv(index=False, lineterminator="\n")
