@@ -129,7 +129,7 @@ def test_shares_are_jobs_that_the_run_waits_for(tmp_path):
 def test_quick_leaves_ablations_to_their_own_target(project):
     left = {
         "12_tsgf_ablations/components",
-        "13_optdistill/motions_k_ipc1",
+        "13_optdistill/compare_k_ipc1",
         "13_optdistill/motions_ipc1",
         "24_controls/all",
     }

@@ -19,7 +19,7 @@ miniucf10/16_select_videos/real_ipc5
 quick/00_start_here/motions
 quick/08_vdsd/frepo_ipc1
 quick/08_vdsd/mtt_ipc1
-quick/13_optdistill/motions_k_ipc1
+quick/13_optdistill/compare_k_ipc1
 quick/14_storage_and_information/motions_ipc5
 quick/16_select_videos/generated_ipc1
 quick/17_selection_ablations/embedders_ipc5
@@ -44,6 +44,18 @@ def test_every_params_file_has_its_figures_or_is_listed_as_not_run():
         "/".join(p.relative_to(ROOT / "params").with_suffix("").parts) for p in files if not maps.has_figures(p, ROOT)
     }
     assert without == set(NOT_RUN)
+
+
+def test_another_experiment_does_not_stand_for_one(tmp_path):
+    for place in ("paper/n/losses_x", "quick/n/losses_y", "miniucf10/n/modules_z"):
+        path = tmp_path / "params" / f"{place}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    item = maps.Item("p", "table 4", "", {"n": ["losses_*"]})
+    assert [path.stem for path in item.params("quick", tmp_path)] == ["losses_y"]
+    assert item.params("miniucf10", tmp_path) == []
+    of_datasets = maps.Item("p", "table 1", "", {"n": ["losses_x"]})  # named at `paper` alone
+    assert [path.stem for path in of_datasets.params("miniucf10", tmp_path)] == ["modules_z"]
 
 
 @pytest.mark.parametrize("item", maps.items(), ids=lambda item: f"{item.paper}, {item.item}")

@@ -13,7 +13,7 @@ from vddlib.core.errors import VddError
 from vddlib.results import select
 from vddlib.results.fair import FAIR, PLACE, comparisons, correct, paired
 from vddlib.results.records import COSTS, ORIGIN, as_text, key, read
-from vddlib.results.schema import METRICS, display, with_pool
+from vddlib.results.schema import EXTRA_KEYS, METRICS, display, with_pool
 from vddlib.results.write import Block
 
 HEADER = (
@@ -38,7 +38,8 @@ def common(here: pd.DataFrame, there: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
     A row that is the same in everything, times and commit too, is one measurement and not two: it is left out.
     Raises VddError where nothing is left.
     """
-    keys = [name for name in key(here) if name in key(there)]
+    here, there = (df.assign(**{name: select.text(df, name) for name in EXTRA_KEYS}) for df in (here, there))
+    keys = key(here)
     mine, theirs = (df.set_index(pd.MultiIndex.from_frame(as_text(df)[keys])) for df in (here, there))
     shared = mine.index.intersection(theirs.index)
     mine, theirs = mine.loc[shared].reset_index(drop=True), theirs.loc[shared].reset_index(drop=True)
@@ -103,7 +104,7 @@ def summary(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:
     changed = beside[beside["told_apart_there"] != beside["told_apart_here"]]
     where = zip(changed["method"], changed["ipc"], changed["protocol"], changed["dataset"], strict=True)
     names = [
-        f"{with_pool(method)} (IPC {ipc}, {protocol}, {display(dataset)})" for method, ipc, protocol, dataset in where
+        f"{with_pool(method)} (IPC {int(ipc)}, {protocol}, {display(dataset)})" for method, ipc, protocol, dataset in where
     ]
     if len(beside):
         told = f"{len(changed)} of {len(beside)} differences to random clips are told apart on one machine only"
@@ -118,8 +119,8 @@ def blocks(here: pd.DataFrame, there: pd.DataFrame) -> list[Block]:
     return [Block(_caption(*place), _printed(part)) for place, part in places]
 
 
-def _caption(dataset: str, ipc: int | None) -> str:
-    return f"{display(dataset)} · {'full data' if pd.isna(ipc) else f'IPC {ipc}'}"
+def _caption(dataset: str, ipc: float) -> str:
+    return f"{display(dataset)} · {'full data' if pd.isna(ipc) else f'IPC {int(ipc)}'}"
 
 
 def _printed(means: pd.DataFrame) -> pd.DataFrame:

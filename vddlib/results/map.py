@@ -38,13 +38,22 @@ class Item:
     note: str = ""
 
     def params(self, scale: str, root: Path) -> list[Path]:
-        """Its params files at a scale: those of its patterns; elsewhere than at `paper` all, where none is named so."""
+        """Its params files at a scale: those of its patterns.
+
+        Patterns that fit nothing outside `paper` name the papers' datasets, and not experiments: elsewhere than there all of
+        the notebook's files are the item's.
+        """
         found = []
         for notebook, patterns in self.runs.items():
-            files = sorted((root / "params" / scale / notebook).glob("*.yaml"))
-            fitting = [path for path in files if any(fnmatch(path.stem, pattern) for pattern in patterns)]
-            found += fitting or (files if scale != "paper" else [])
+            files = {s: sorted((root / "params" / s / notebook).glob("*.yaml")) for s in {*SHOWN, scale}}
+            fitting = {s: [one for one in some if _fits(one, patterns)] for s, some in files.items()}
+            experiment = any(fitting[shown] for shown in SHOWN)
+            found += fitting[scale] if experiment or scale == "paper" else files[scale]
         return found
+
+
+def _fits(params: Path, patterns: list[str]) -> bool:
+    return any(fnmatch(params.stem, pattern) for pattern in patterns)
 
 
 def items() -> list[Item]:
