@@ -1,5 +1,8 @@
 """Architectures: published sizes, shapes at several geometries, one seed one network."""
 
+import copy
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -20,6 +23,34 @@ def test_minic3d_shapes_are_those_of_the_figure():
     shapes = [shape for _, kind, shape, _ in rows if kind in ("Conv3d", "MaxPool3d", "AvgPool3d")]
     assert shapes == [(64, 16, 56, 56), (64, 16, 28, 28), (128, 16, 14, 14), (128, 8, 7, 7), (128, 8, 4, 4),
                       (128, 4, 2, 2), (128, 3, 1, 1), (50, 3, 1, 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{"norm": "none"}, {"norm": "batch"}], ids=str)
+@pytest.mark.parametrize("name", ["minic3d", "c3d"])
+def test_pools_before_relus_give_the_bits_of_the_published_order(name, options):
+    """Logits, gradients, and gradients of gradients (MTT's), where ReLU comes first as in the papers' figures."""
+    sizes = {"width": 0.05, "hidden": 16} if name == "c3d" else {"widths": (6, 8), "depth": 2}
+    model = build(name, 4, frames=8, size=32, dropout=0.0, **sizes, **options)
+    published = copy.deepcopy(model)
+    layers = list(published.features)
+    for at, (layer, after) in enumerate(pairwise(layers)):
+        if isinstance(layer, torch.nn.MaxPool3d) and isinstance(after, torch.nn.ReLU):
+            layers[at], layers[at + 1] = torch.nn.ReLU(), layer
+    published.features = torch.nn.Sequential(*layers)
+    assert [type(layer) for layer in layers] != [type(layer) for layer in model.features]
+    clips, found = torch.randn(3, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0)), []
+    for one in (model, published):
+        mine = clips.clone().requires_grad_()
+        logits = one(mine)
+        first = torch.autograd.grad(logits.logsumexp(1).sum(), list(one.parameters()), create_graph=True)
+        second = torch.autograd.grad(sum(gradient.square().sum() for gradient in first), mine)
+        found.append([logits, *first, *second])
+    assert found[0][-1].abs().max() > 0
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found[0][:-1], found[1][:-1], strict=True))
+    if options["norm"] == "none":
+        assert torch.equal(found[0][-1], found[1][-1])
+    else:  # what reaches a BatchNorm's output twice is added in another order
+        torch.testing.assert_close(found[0][-1], found[1][-1], rtol=1e-5, atol=1e-6 * float(found[1][-1].abs().max()))
 
 
 def test_minic3d_answers_with_the_maximum_over_time():

@@ -104,7 +104,8 @@ def summary(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:
     changed = beside[beside["told_apart_there"] != beside["told_apart_here"]]
     where = zip(changed["method"], changed["ipc"], changed["protocol"], changed["dataset"], strict=True)
     names = [
-        f"{with_pool(method)} (IPC {int(ipc)}, {protocol}, {display(dataset)})" for method, ipc, protocol, dataset in where
+        f"{with_pool(method)} (IPC {int(ipc)}, {protocol}, {display(dataset)})"
+        for method, ipc, protocol, dataset in where
     ]
     if len(beside):
         told = f"{len(changed)} of {len(beside)} differences to random clips are told apart on one machine only"
