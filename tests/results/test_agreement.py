@@ -26,6 +26,8 @@ def test_what_is_one_measurement_does_not_count_as_two():
         agreement.common(here, here)
     with pytest.raises(VddError, match="no setting and seed was measured twice"):
         agreement.common(here, elsewhere(here.assign(ipc=10)))
+    with pytest.raises(VddError, match="no setting and seed was measured twice"):
+        agreement.common(here, elsewhere(here.assign(dataset_sha256="e" * 64)))
 
 
 def test_rows_are_matched_by_setting_and_seed_whatever_their_order():

@@ -35,11 +35,13 @@ def committed(scale: str) -> pd.DataFrame:
 def common(here: pd.DataFrame, there: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records of settings and seeds that both have, in the same order, each with its whole row.
 
-    A row that is the same in everything, times and commit too, is one measurement and not two: it is left out.
-    Raises VddError where nothing is left.
+    A row that is the same in everything, times and commit too, is one measurement and not two: it is left out. So is what was
+    measured on other data, or without a top-1. Raises VddError where nothing is left.
     """
-    here, there = (df.assign(**{name: select.text(df, name) for name in EXTRA_KEYS}) for df in (here, there))
-    keys = key(here)
+    here, there = (
+        df[df["top1"].notna()].assign(**{name: select.text(df, name) for name in EXTRA_KEYS}) for df in (here, there)
+    )
+    keys = [*key(here), "dataset_sha256"]
     mine, theirs = (df.set_index(pd.MultiIndex.from_frame(as_text(df)[keys])) for df in (here, there))
     shared = mine.index.intersection(theirs.index)
     mine, theirs = mine.loc[shared].reset_index(drop=True), theirs.loc[shared].reset_index(drop=True)
