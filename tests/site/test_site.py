@@ -108,8 +108,9 @@ def test_explored_rows_are_the_records(project):
     for row in rows:
         assert row["top1"] == pytest.approx(sum(row["each"]) / len(row["each"]))
         assert row["low"] < row["top1"] < row["high"]
-    dm = next(row for row in rows if (row["method"], row["ipc"], row["protocol"]) == ("dm", 5, "F"))
-    mine = df[(df["method"] == "dm") & (df["ipc"] == 5) & (df["protocol"] == "F")]
+    setting = {"method": "dm", "ipc": 5, "protocol": "F", "student": "minic3d_bn"}
+    dm = next(row for row in rows if setting.items() <= row.items())
+    mine = df[(df[list(setting)] == pd.Series(setting)).all(axis=1)]
     assert dm["each"] == pytest.approx(mine.sort_values("seed")["top1"].tolist())
     assert dm["params"] == ["params/quick/04_dm/motions_ipc5.yaml"] and "lr: 0.1" in dm["text"]
     assert dm["pages"] == [{"name": "04_dm/motions_ipc5", "href": "notebooks/04_dm.html"}]

@@ -10,8 +10,12 @@
 
   const values = (name, rows) => {
     const found = [...new Set(rows.map((row) => row[name]))];
-    return name === "ipc" ? found.sort((a, b) => (a ?? Infinity) - (b ?? Infinity)) : found;
+    if (name === "ipc") return found.sort((a, b) => (a ?? Infinity) - (b ?? Infinity));
+    if (name !== "student") return found;
+    const methods = (student) => new Set(rows.filter((row) => row.student === student).map((row) => row.printed)).size;
+    return found.sort((a, b) => methods(b) - methods(a));  // the one that most methods were measured with is shown first
   };
+  const whole = (value) => (value === null ? "" : value.toFixed(0));
   const fits = (row, names) => names.every((name) => row[name] === chosen[name]);
 
   function choice(name, label, options, printed = String) {
@@ -77,8 +81,8 @@
       const line = make("tr"), cell = make("td"), button = make("button", { type: "button", textContent: row.printed });
       button.onclick = () => origin(row);
       cell.append(button);
-      const rest = [row.seeds, row.top1.toFixed(2), `[${row.low.toFixed(2)}, ${row.high.toFixed(2)}]`, row.bytes_stream, row.distill_seconds === null ? "" : row.distill_seconds.toFixed(0)];
-      line.append(cell, ...rest.map((value) => make("td", { textContent: value === null ? "" : value })));
+      const rest = [row.seeds, row.top1.toFixed(2), `[${row.low.toFixed(2)}, ${row.high.toFixed(2)}]`, whole(row.bytes_stream), whole(row.distill_seconds)];
+      line.append(cell, ...rest.map((value) => make("td", { textContent: value })));
       body.append(line);
     }
   }
