@@ -75,7 +75,11 @@ def test_the_explorer_filters_and_its_numbers_are_the_records(page, site):
     page.select_option("#choose-ipc", "5")
     page.select_option("#choose-protocol", '"F"')
     assert page.locator("#choose-student option").count() == 2
+    assert not any("(" in name for name in shown(page))
     before = len(shown(page))
+    page.select_option("#choose-variants", "true")
+    assert "Random (no motion)" in shown(page) and len(shown(page)) > before
+    page.select_option("#choose-variants", "false")
     page.locator("#methods label", has_text="TSGF").locator("input").uncheck()
     assert len(shown(page)) == before - 1 and "TSGF" not in shown(page)
     assert page.locator("#plot .scatterlayer .trace").count() == before - 1

@@ -10,7 +10,7 @@ from vddlib.evaluation.statistics import interval
 from vddlib.results import records
 from vddlib.results.fair import correct
 from vddlib.results.methods import METHODS
-from vddlib.results.schema import SETTING, blank_to_none, display
+from vddlib.results.schema import SETTING, blank_to_none, with_pool
 from vddlib.results.select import text
 from vddlib.site.runs import Run, page_of
 
@@ -22,7 +22,8 @@ def explored(root: Path, shown: str, runs: dict[str, list[Run]]) -> list[dict[st
     is `shown` first, whose `runs` have pages.
 
     `each` holds top-1 of every seed in the order of seeds, `top1` its mean, `low` and `high` the 95 % interval over seeds and
-    test videos. `params` and `pages` name the params files with the records' hash, and the pages of their runs.
+    test videos. `plain`: neither a variant nor of a part of the classes. `params` and `pages` name the params files with the
+    records' hash, and the pages of their runs.
     """
     rows: list[dict[str, Any]] = []
     for path in sorted(root.glob("figures/*/records.csv"), key=lambda path: path.parent.name != shown):
@@ -41,11 +42,12 @@ def _of_scale(scale: str, df: pd.DataFrame, root: Path, runs: dict[str, list[Run
         said = [str(first[name]) for name in WHOLE[:2] if first[name] != ""]
         said += [f"{float(first['clips']):.0f} clips"] if first["clips"] != "" else []
         extra = ", ".join(said)
-        printed = display(first["method"]) + (f" ({extra})" if extra else "")
+        printed = with_pool(first["method"]) + (f" ({extra})" if extra else "")
         yield {
             "scale": scale,
             **{name: blank_to_none(first[name]) for name in ("method", "dataset", "ipc", "protocol", "student")},
             "printed": printed,
+            "plain": first["variant"] == "" and first["subset"] == "",
             "colour": METHODS[base].colour if (base := first["method"].partition("[")[0]) in METHODS else "#666666",
             "seeds": len(part),
             "each": part["top1"].tolist(),

@@ -5,7 +5,7 @@
   const AXES = { bytes_stream: "Bytes of the set as compressed video", distill_seconds: "Seconds to distil a set", ipc: "Clips per class" };
   const $ = (id) => document.getElementById(id);
   const make = (tag, more = {}) => Object.assign(document.createElement(tag), more);
-  const chosen = { axis: "bytes_stream", ipc: 5, protocol: "F" };  // what most tables show, where it is there
+  const chosen = { axis: "bytes_stream", ipc: 5, protocol: "F", variants: false };  // what most tables show, where it is there
   const off = new Set();
 
   const values = (name, rows) => {
@@ -37,6 +37,7 @@
       box.append(choice(name, name === "ipc" ? "IPC" : name, values(name, rows), (v) => (v === null ? "all data" : String(v))));
     });
     box.append(choice("axis", "against", Object.keys(AXES), (v) => AXES[v]));
+    box.append(choice("variants", "show", [false, true], (v) => (v ? "ablations and controls, too" : "methods as they are")));
     if (focused && $(focused)) $(focused).focus();
   }
 
@@ -89,10 +90,11 @@
 
   function draw() {
     controls();
-    const all = RECORDS.filter((row) => fits(row, CHOICES));
+    const here = RECORDS.filter((row) => fits(row, CHOICES)), plain = here.filter((row) => row.plain);
+    const all = chosen.variants || !plain.length ? here : plain;
     methods(all);
     const rows = all.filter((row) => !off.has(row.printed));
-    $("count").textContent = `${rows.length} of ${all.length} methods in this setting; ${RECORDS.length} in all.`;
+    $("count").textContent = `${rows.length} of ${here.length} methods and variants in this setting; ${RECORDS.length} in all.`;
     const dark = document.documentElement.dataset.theme === "dark";
     const traces = rows.map((row) => ({
       type: "scatter", mode: "markers", name: row.printed, x: [row[chosen.axis]], y: [row.top1], customdata: [row],
