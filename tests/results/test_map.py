@@ -16,6 +16,7 @@ miniucf10/15_latte_pool/miniucf10
 miniucf10/16_select_videos/real_ipc1
 miniucf10/16_select_videos/real_ipc10
 miniucf10/16_select_videos/real_ipc5
+miniucf10/24_controls/ipc1
 quick/00_start_here/motions
 quick/08_vdsd/frepo_ipc1
 quick/08_vdsd/mtt_ipc1

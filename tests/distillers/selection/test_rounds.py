@@ -68,6 +68,19 @@ def test_the_budget_is_never_exceeded_and_larger_ones_keep_the_clips_of_smaller(
 
 
 @pytest.mark.parametrize("method", CONTROLS)
+def test_a_count_is_of_each_class_whatever_the_row_is_called(train, method):
+    two, three = method().distill(train, 2, 1), method(count=3).distill(train, 1, 1)
+    assert (
+        three.card["ipc"] == 1
+        and three.card["clips_per_class"] == 3
+        and torch.bincount(three.labels).tolist() == [3, 3]
+    )
+    assert all(b[:2] == a for a, b in zip(per_class(two), per_class(three), strict=True))
+    with pytest.raises(VddError, match="count 5"):
+        method(count=5).distill(train, 1, 1)
+
+
+@pytest.mark.parametrize("method", CONTROLS)
 def test_a_budget_is_used_as_far_as_whole_clips_of_every_class_go(train, method):
     three = method().distill(train, 3, 1)
     exact, short = (method(budget=three.bytes_stream - less).distill(train, 5, 1) for less in (0, 1))

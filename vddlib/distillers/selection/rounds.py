@@ -41,10 +41,13 @@ class RandomRounds(Distiller):
     """Base of random clips that are stored otherwise than `random` stores them: `ipc` per class, or what a budget allows.
 
     The k-th clip of a class is the one that `random` would keep as its k-th, whatever the budget, so that a larger set
-    holds the smaller ones of its seed. Under a budget, `ipc` only names the row.
+    holds the smaller ones of its seed. Under a budget or with a `count`, `ipc` only names the row.
     """
 
     budget: int = Field(0, ge=0, description="bytes of all streams together, at most; 0: ipc clips per class")
+    count: int = Field(
+        0, ge=0, description="per class, as many as another method has images; 0: ipc, or what the budget allows"
+    )
     per_video: int = Field(8, ge=1, description="clips of a video, where a budget allows more than a class has videos")
 
     def stored(self, clips: np.ndarray, seed: int, number: int) -> tuple[list[bytes], np.ndarray]:
@@ -62,12 +65,16 @@ class RandomRounds(Distiller):
     def distill(self, train: Clips, ipc: int, seed: int = 0) -> DistilledSet:
         """Random clips of every class, equally many.
 
-        Raises VddError where a class is smaller than `ipc`, or the first clips alone exceed the budget.
+        Raises VddError where a class is smaller than `ipc` (or `count`), or the first clips alone exceed the budget.
         """
-        check_ipc(train, min(ipc, 1) if self.budget else ipc)
+        count = self.count or ipc
+        if self.budget:
+            check_ipc(train, min(ipc, 1))
+        else:
+            check_ipc(train, count, "count" if self.count else "ipc")
         facts, begun = self.facts(train), time.monotonic()
         rounds = self._rounds(train, seed)
-        kept = self._within(rounds) if self.budget else list(islice(rounds, ipc))
+        kept = self._within(rounds) if self.budget else list(islice(rounds, count))
         classes = range(len(train.classes))
         videos = [one.videos[label] for label in classes for one in kept]
         files = [one.files[label] for label in classes for one in kept]
