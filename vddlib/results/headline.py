@@ -17,7 +17,7 @@ from vddlib.results.write import Block, markdown
 
 SHOWN = (("miniucf10", "miniucf10", 1), ("miniucf10", "miniucf10", 5), ("miniucf10", "miniucf10", 10),
          ("quick", "motions", 1), ("quick", "motions", 5))  # fmt: skip  # (scale, dataset, IPC)
-CONTROLS = ("random_still", "random_videos", "random_encoded")  # have tables of their own
+CONTROLS = ("random_still", "random_stitched", "random_videos", "random_encoded")  # have tables of their own
 # Selectors were published on a generated pool, and are measured on the real clips too: of the baselines the latter is shown.
 BASELINES = ("mae_score", "csta", "dm_mmd")
 LISTED = ({*METHODS} | {f"{name}[real]" for name in METHODS}) - {*CONTROLS, *BASELINES}
