@@ -9,17 +9,11 @@ from vddlib.results import map as maps
 
 # Params files whose figures are not committed yet; whoever runs one takes it out of this list.
 NOT_RUN = """
-miniucf10/08_vdsd/dm_ipc1
-miniucf10/09_idtd/ipc1
-miniucf10/10_idtd_ablations/modules_ipc5
 miniucf10/15_latte_pool/miniucf10
 miniucf10/16_select_videos/real_ipc1
 miniucf10/16_select_videos/real_ipc10
 miniucf10/16_select_videos/real_ipc5
-miniucf10/24_controls/ipc1
 quick/00_start_here/motions
-quick/08_vdsd/frepo_ipc1
-quick/08_vdsd/mtt_ipc1
 quick/13_optdistill/compare_k_ipc1
 quick/14_storage_and_information/motions_ipc5
 quick/16_select_videos/generated_ipc1
