@@ -9,7 +9,6 @@ from vddlib.results import map as maps
 
 # Params files whose figures are not committed yet; whoever runs one takes it out of this list.
 NOT_RUN = """
-miniucf10/15_latte_pool/miniucf10
 miniucf10/16_select_videos/real_ipc1
 miniucf10/16_select_videos/real_ipc10
 miniucf10/16_select_videos/real_ipc5
