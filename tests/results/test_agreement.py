@@ -32,22 +32,22 @@ def test_what_is_one_measurement_does_not_count_as_two():
 
 def test_rows_are_matched_by_setting_and_seed_whatever_their_order():
     here = frame([student("dm", seed, digits) for seed, digits in enumerate(("55000", "50000", "55555"))])
-    there = (
-        elsewhere(here).iloc[::-1].reset_index(drop=True).drop(columns="variant")
-    )  # a run without variants has no such column
+    # A run without variants has no such column.
+    there = elsewhere(here).iloc[::-1].reset_index(drop=True).drop(columns="variant")
     there = pd.concat([there, elsewhere(frame(students("dm", 45, variant="hard labels")))])
-    row = agreement.agreement(*agreement.common(here, there)).iloc[0]
+    both = agreement.common(here, there)
+    means = agreement.agreement(*both)
+    row = means.iloc[0]
     assert (row["seeds"], row["same"], row["difference"], row["largest"], row["moved"]) == (3, 3, 0, 0, False)
-    assert agreement.summary(*agreement.common(here, there)) == [
+    assert agreement.summary(*both, means) == [
         "3 students were measured on both (another there, none here): all have the same top-1 to the last digit."
     ]
 
 
 def test_a_difference_by_hand():
     here = frame([student("dm", 0, "5500"), student("dm", 1, "5550")])
-    there = elsewhere(
-        frame([student("dm", 0, "5500"), student("dm", 1, "5540")])
-    )  # one view of seed 1: 100 / 20 = 5 points
+    # One view of seed 1: 100 / 20 = 5 points.
+    there = elsewhere(frame([student("dm", 0, "5500"), student("dm", 1, "5540")]))
     row = agreement.agreement(*agreement.common(here, there)).iloc[0]
     assert row["same"] == 1 and row["largest"] == pytest.approx(5) and row["difference"] == pytest.approx(2.5)
     assert row["low"] < 0 < row["high"] and not row["moved"]
@@ -56,8 +56,10 @@ def test_a_difference_by_hand():
 def test_what_moved_on_every_seed_and_video_is_said_to_have_moved():
     here = frame([student("dm", seed, "5" * 20) for seed in range(3)])
     there = elsewhere(frame([student("dm", seed, "4" * 20) for seed in range(3)]))
-    assert agreement.agreement(*agreement.common(here, there))["moved"].all()
-    assert "1 of 1 means over seeds differ" in agreement.summary(*agreement.common(here, there))[1]
+    both = agreement.common(here, there)
+    means = agreement.agreement(*both)
+    assert means["moved"].all()
+    assert "1 of 1 means over seeds differ" in agreement.summary(*both, means)[1]
 
 
 def test_statements_come_from_each_machine_alone():
@@ -69,10 +71,11 @@ def test_statements_come_from_each_machine_alone():
     ]
     for column in ("right_views", "top1"):  # there TSGF's students are those of random clips
         there.loc[tsgf, column] = random[column].to_numpy()
-    beside = agreement.verdicts(*agreement.common(here, there))
+    both = agreement.common(here, there)
+    beside = agreement.verdicts(*both)
     changed = beside[beside["told_apart_here"] != beside["told_apart_there"]]
     assert changed[["method", "ipc", "protocol"]].to_numpy().tolist() == [["tsgf", 5, "F-soft"]]
-    last = agreement.summary(*agreement.common(here, there))[-1]
+    last = agreement.summary(*both, agreement.agreement(*both))[-1]
     assert last.endswith("told apart on one machine only: TSGF (IPC 5, F-soft, Motions).")
 
 
@@ -84,11 +87,8 @@ def test_command_reads_the_last_commit_or_a_file(tmp_path, monkeypatch):
     records.parent.mkdir(parents=True)
     records.write_text(to_csv(elsewhere(here, "their machine")))
     monkeypatch.chdir(tmp_path)
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "theirs"],
-    ):
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "theirs"]):
         subprocess.run(["git", *command], check=True)
     records.write_text(to_csv(here.assign(device="mine")))
     run = CliRunner().invoke(app, ["agree", "quick"])
@@ -96,12 +96,8 @@ def test_command_reads_the_last_commit_or_a_file(tmp_path, monkeypatch):
 
     (tmp_path / "other.csv").write_text(to_csv(elsewhere(here, "a third")))
     run = CliRunner().invoke(app, ["agree", "quick", "--with", "other.csv", "--write", "out/both"])
-    assert run.exit_code == 0 and {path.suffix for path in (tmp_path / "out").iterdir()} == {
-        ".md",
-        ".csv",
-        ".tex",
-        ".json",
-    }
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert run.exit_code == 0 and written == {f"both.{suffix}" for suffix in ("md", "csv", "tex", "json")}
     assert "(a third there, mine here)" in (tmp_path / "out" / "both.md").read_text()
 
 

@@ -96,7 +96,8 @@ def agree(
     from vddlib.results.write import markdown, origin, write_table
 
     mine, theirs = agreement.common(load(scale), read(there) if there else agreement.committed(scale))
-    shown = agreement.blocks(mine, theirs), agreement.HEADER.format(scale), agreement.summary(mine, theirs)
+    means = agreement.agreement(mine, theirs)
+    shown = agreement.blocks(means), agreement.HEADER.format(scale), agreement.summary(mine, theirs, means)
     if not write:
         return typer.echo(markdown(*shown))
     facts = origin(mine, scale) | {"there": origin(theirs, scale)}

@@ -15,6 +15,7 @@ from vddlib.evaluation.statistics import interval
 from vddlib.results import display, equal_bytes, in_reading_order, select, sets_and_students
 from vddlib.results.fair import ONE_SET, PLACE, STILL, fair_rows
 from vddlib.results.schema import blank_to_none
+from vddlib.results.write import spanned
 
 HARD, SOFT = "F", "F-soft"
 
@@ -30,7 +31,7 @@ def share_of_labels(df: pd.DataFrame) -> pd.DataFrame:
             shown = [
                 _number(values[HARD].mean()),
                 _number(values[SOFT].mean()),
-                _spanned(gain.mean, gain.low, gain.high),
+                spanned(gain.mean, gain.low, gain.high, sign=True),
             ]
             found.append([place[0], display(method), _ipc(place[-1]), *shown])
     return pd.DataFrame(found, columns=["dataset", "method", "IPC", HARD, SOFT, "difference [95 %]"])
@@ -113,7 +114,7 @@ def findings(numbers: pd.DataFrame, df: pd.DataFrame, protocol: str = HARD, ipc:
 def beside_a_codec(df: pd.DataFrame) -> pd.DataFrame:
     """`results.equal_bytes` under F, in kB, percent and points, for people."""
     table = equal_bytes(df, HARD)
-    spans = [_spanned(row.difference, row.low, row.high) for row in table.itertuples()]
+    spans = [spanned(row.difference, row.low, row.high, sign=True) for row in table.itertuples()]
     shown = table[["dataset", "method", "ipc"]].assign(
         kilobytes=table["bytes"].div(1000).round(1), encoded=table["coded"], top1=table["coded_mean"].round(1),
         difference=spans, told_apart=table["told_apart"].map({True: "yes", False: "no"}),
@@ -152,7 +153,7 @@ def _motion(df: pd.DataFrame, protocol: str) -> list[str]:
 
 
 def _told(row: dict) -> str:
-    return f"{display(row['method'])} {_spanned(row['difference'], row['difference_low'], row['difference_high'])}"
+    return f"{display(row['method'])} {spanned(row['difference'], row['difference_low'], row['difference_high'], sign=True)}"
 
 
 def _by_method(rows: pd.DataFrame, keys: Sequence[str]):
@@ -165,8 +166,3 @@ def _ipc(value) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.1f}"
-
-
-def _spanned(mean: float, low: float, high: float) -> str:
-    """'+4.2 [+1.0, +7.4]'; the mean alone where there is no interval."""
-    return f"{mean:+.1f}" + ("" if pd.isna(low) else f" [{low:+.1f}, {high:+.1f}]")

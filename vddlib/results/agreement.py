@@ -14,7 +14,7 @@ from vddlib.results import select
 from vddlib.results.fair import FAIR, PLACE, comparisons, correct, paired
 from vddlib.results.records import COSTS, ORIGIN, as_text, key, read
 from vddlib.results.schema import EXTRA_KEYS, METRICS, display, with_pool
-from vddlib.results.write import Block
+from vddlib.results.write import Block, spanned
 
 HEADER = (
     "Scale {}, top-1 in percent, mean over seeds there and here. 'here minus there': points, paired by seed and test video, "
@@ -42,7 +42,7 @@ def common(here: pd.DataFrame, there: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
         df[df["top1"].notna()].assign(**{name: select.text(df, name) for name in EXTRA_KEYS}) for df in (here, there)
     )
     keys = [*key(here), "dataset_sha256"]
-    mine, theirs = (df.set_index(pd.MultiIndex.from_frame(as_text(df)[keys])) for df in (here, there))
+    mine, theirs = (df.set_index(pd.MultiIndex.from_frame(as_text(df[keys]))) for df in (here, there))
     shared = mine.index.intersection(theirs.index)
     mine, theirs = mine.loc[shared].reset_index(drop=True), theirs.loc[shared].reset_index(drop=True)
     columns = [name for name in [*METRICS, *COSTS, *ORIGIN] if name in mine and name in theirs]
@@ -77,8 +77,8 @@ def agreement(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
 def verdicts(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
     """Differences to random clips under F and F-soft, from the records of each machine alone (what `common` gives).
 
-    A row per place, protocol and method: difference_there, low_there, high_there, told_apart_there, and the same here. Empty
-    where no method stands beside random clips.
+    A row per place, protocol and method, with `comparisons`' difference, difference_low, difference_high and told_apart of each
+    (`told_apart_there`, `told_apart_here`). Empty where nothing was measured under F or F-soft.
     """
     names = ["difference", "difference_low", "difference_high", "told_apart"]
     keys = [*PLACE, "protocol", "method"]
@@ -88,9 +88,9 @@ def verdicts(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
     return sides[0].merge(sides[1], on=keys, suffixes=("_there", "_here"))
 
 
-def summary(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:
-    """What to read first of what `common` gives, a sentence each: digits, means, statements."""
-    means, beside = agreement(here, there), verdicts(here, there)
+def summary(here: pd.DataFrame, there: pd.DataFrame, means: pd.DataFrame) -> list[str]:
+    """What to read first of what `common` gives, and `agreement` of it, a sentence each: digits, means, statements."""
+    beside = verdicts(here, there)
     apart = (here["top1"] - there["top1"]).abs()
     moved = apart[apart >= LAST]
     digits = f"{len(here)} students were measured on both ({_devices(there)} there, {_devices(here)} here)"
@@ -115,9 +115,8 @@ def summary(here: pd.DataFrame, there: pd.DataFrame) -> list[str]:
     return lines
 
 
-def blocks(here: pd.DataFrame, there: pd.DataFrame) -> list[Block]:
+def blocks(means: pd.DataFrame) -> list[Block]:
     """`agreement` as readers know it, a block per dataset and IPC."""
-    means = agreement(here, there)
     places = means.groupby(["dataset", "ipc"], dropna=False, sort=False)
     return [Block(_caption(*place), _printed(part)) for place, part in places]
 
@@ -136,7 +135,7 @@ def _printed(means: pd.DataFrame) -> pd.DataFrame:
             "seeds": means["seeds"],
             "same digits": means["same"],
             **{name: means[name].map("{:.1f}".format) for name in ("there", "here")},
-            "here minus there": [f"{d:+.1f} [{low:+.1f}, {high:+.1f}]" for d, low, high in spans],
+            "here minus there": [spanned(*span, sign=True) for span in spans],
             "largest of a seed": means["largest"].map("{:.1f}".format),
         }
     )

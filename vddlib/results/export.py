@@ -14,6 +14,7 @@ from vddlib.results.fair import comparisons
 from vddlib.results.methods import METHODS, method_of
 from vddlib.results.records import load
 from vddlib.results.schema import display
+from vddlib.results.write import spanned
 
 CARD = """---
 pretty_name: {quoted}
@@ -124,10 +125,10 @@ def _rows(made: DistilledSet, scale: str) -> str:
         line = (
             f"- **Students under {row['protocol']}** (scale `{scale}`, sets of {over(row['seeds'], row['videos'])}): "
         )
-        line += f"top-1 {row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+        line += f"top-1 {spanned(row['mean'], row['low'], row['high'])}"
         difference, low, high = (row[name] for name in ("difference", "difference_low", "difference_high"))
         if difference == difference:  # nan for random clips themselves
-            line += f"; minus random clips {difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+            line += f"; minus random clips {spanned(difference, low, high, sign=True)}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

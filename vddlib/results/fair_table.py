@@ -11,7 +11,7 @@ from vddlib.results import select
 from vddlib.results.fair import FAIR, STILL, comparisons, controls, correct, fair_rows
 from vddlib.results.records import load
 from vddlib.results.schema import chance, display, with_pool
-from vddlib.results.write import Block, Grey, origin, write_table
+from vddlib.results.write import Block, Grey, origin, spanned, write_table
 
 LABELS = {"F": "hard labels", "F-soft": "labels of one teacher, the same for every method, for every view"}
 CLIPS = {"stilled": "top1_still", "shuffled": "top1_shuffled", "reversed": "top1_reversed"}
@@ -68,7 +68,7 @@ def _grid(shown: pd.DataFrame, still: dict, ipc: int | None) -> pd.DataFrame:
         mine = shown[shown["method"] == method]
         for one in sorted(mine.to_dict("records"), key=lambda one: FAIR.index(one["protocol"])):
             name, seeds = one["protocol"], one["paired_seeds"]
-            row[name] = _spanned(one["mean"], one["low"], one["high"])
+            row[name] = spanned(one["mean"], one["low"], one["high"])
             if pd.notna(seeds):
                 row[f"{name} minus random"] = _difference(one)
                 row[f"{name} better"] = f"{one['improvement']:.2f}"
@@ -83,14 +83,8 @@ def _grid(shown: pd.DataFrame, still: dict, ipc: int | None) -> pd.DataFrame:
     return table[[name for name in table if name == "method" or (table[name] != "").any()]]
 
 
-def _spanned(mean: float, low: float, high: float, sign: str = "") -> str:
-    """'45.2 [43.1, 47.3]'; the mean alone where there is no interval."""
-    text = f"{mean:{sign}.1f}"
-    return text if pd.isna(low) else f"{text} [{low:{sign}.1f}, {high:{sign}.1f}]"
-
-
 def _difference(row: dict) -> str:
-    text = _spanned(row["difference"], row["difference_low"], row["difference_high"], sign="+")
+    text = spanned(row["difference"], row["difference_low"], row["difference_high"], sign=True)
     if row["told_apart"]:
         return text
     return Grey(text + (UNSURE if row["difference_low"] > 0 or row["difference_high"] < 0 else ""))
@@ -112,7 +106,7 @@ def _still(df: pd.DataFrame, part: pd.DataFrame) -> dict[tuple, str]:
     found = {
         (method, None if pd.isna(ipc) else ipc): interval(correct(one).to_numpy()) for (method, ipc), one in groups
     }
-    return {key: _spanned(one.mean, max(one.low, 0.0), min(one.high, 100.0)) for key, one in found.items()}
+    return {key: spanned(one.mean, max(one.low, 0.0), min(one.high, 100.0)) for key, one in found.items()}
 
 
 def _caption(shown: pd.DataFrame, at: pd.DataFrame, ipc: int | None) -> str:
@@ -169,7 +163,7 @@ def motion_blocks(df: pd.DataFrame) -> list[Block]:
             for ipc, mine in part[part["method"] == method].groupby("ipc", dropna=False):
                 whole = interval(correct(mine).to_numpy())
                 row = {"method": with_pool(method), "IPC": "" if pd.isna(ipc) else str(ipc)}
-                row["as they are"] = _spanned(whole.mean, max(whole.low, 0.0), min(whole.high, 100.0))
+                row["as they are"] = spanned(whole.mean, max(whole.low, 0.0), min(whole.high, 100.0))
                 table.append(
                     row | {name: _change(mine, column) for name, column in CLIPS.items() if column in measured}
                 )
@@ -190,7 +184,7 @@ def _change(mine: pd.DataFrame, column: str) -> str:
     if changes.empty:
         return ""
     found = interval(changes.to_numpy()[:, None])
-    text = _spanned(found.mean, found.low, found.high, sign="+")
+    text = spanned(found.mean, found.low, found.high, sign=True)
     return text if found.low > 0 or found.high < 0 else Grey(text)
 
 

@@ -13,7 +13,7 @@ from vddlib.results import records
 from vddlib.results.fair import comparisons, controls
 from vddlib.results.methods import METHODS, method_rank
 from vddlib.results.schema import with_pool
-from vddlib.results.write import Block, markdown
+from vddlib.results.write import Block, markdown, spanned
 
 SHOWN = (("miniucf10", "miniucf10", 1), ("miniucf10", "miniucf10", 5), ("miniucf10", "miniucf10", 10),
          ("quick", "motions", 1), ("quick", "motions", 5))  # fmt: skip  # (scale, dataset, IPC)
@@ -51,8 +51,8 @@ def table(root: Path | None = None) -> pd.DataFrame:
 
 def _cell(row: dict) -> str:
     if pd.isna(row["difference"]):
-        return f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
-    text = f"{row['difference']:+.1f} [{row['difference_low']:+.1f}, {row['difference_high']:+.1f}]"
+        return spanned(row["mean"], row["low"], row["high"])
+    text = spanned(row["difference"], row["difference_low"], row["difference_high"], sign=True)
     return (f"**{text}**" if row["told_apart"] else text) + (" ‡" if "failed" in row["gate"] else "")
 
 

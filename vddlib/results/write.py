@@ -91,6 +91,12 @@ def cell(mean: float, std: float, decimals: int = 1, sign: bool = False) -> str:
     return f"{mean:{'+' if sign else ''}.{decimals}f}" + ("" if pd.isna(std) else f" ({std:.{decimals}f})")
 
 
+def spanned(mean: float, low: float, high: float, sign: bool = False) -> str:
+    """'45.2 [43.1, 47.3]', for `sign` '+4.2 [+1.0, +7.4]'; the mean alone where there is no interval."""
+    plus = "+" if sign else ""
+    return f"{mean:{plus}.1f}" + ("" if pd.isna(low) else f" [{low:{plus}.1f}, {high:{plus}.1f}]")
+
+
 def _printed(table: pd.DataFrame, safe: Callable[[str], str], grey: str) -> pd.DataFrame:
     """Every cell as `safe` text; one that is `Grey` stands in the pattern `grey`."""
 
